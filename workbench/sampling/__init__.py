@@ -1,0 +1,192 @@
+"""How the next token is drawn: one call an iteration for all live requests.
+
+Every engine draws here, so engines differ in logits only. ``law`` says what is drawn; this
+module groups the rows by the work they need, feeds each its uniform number, and brings ids,
+log-probabilities and alternatives to the host in one copy.
+
+The uniform number depends on (seed, position) only, so equal logits give the same token
+alone, in a batch, in another order of rows, after a resume and on another engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import torch
+from torch import Tensor
+
+from workbench.errors import EngineError
+from workbench.records import Alternatives, Sampling
+from workbench.sampling import law
+
+_PAIR = struct.Struct("<QQ")
+_ELEMENTS_CPU = 2**21  # logits worked on at a time, so that the allocator reuses its memory
+_ELEMENTS_GPU = 2**25
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one row of logits is drawn with, and what is wanted of it."""
+
+    sampling: Sampling
+    position: int  # tokens generated so far in this request
+    seen: Tensor | None = None  # int64 [n], ids of the context; for a repetition penalty only
+    logprobs: bool = False  # report the log-probability of the drawn id
+    alternatives: int = 0  # report so many most likely ids
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One entry a row. Log-probabilities are natural, of the softmax of the raw logits.
+
+    They describe the model, not the draw: no penalty, temperature or truncation is in
+    them. Ids that the logits rule out (-inf) are never alternatives.
+    """
+
+    ids: list[int]
+    logprobs: list[float | None]  # None where not asked for
+    alternatives: list[Alternatives | None]  # most likely first, equal ones by id
+
+
+class UndrawableLogits(EngineError):
+    """Rows of logits hold NaN, +inf or nothing but -inf.
+
+    Drawing keeps no state: the other rows can be drawn in a second call.
+    """
+
+    def __init__(self, message: str, *, remedy: str, rows: tuple[int, ...] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.rows = rows
+
+
+def uniform(seed: int, position: int) -> float:
+    """The number in [0, 1) of a (seed, position): 53 bits of the BLAKE2b of the packed pair."""
+    digest = hashlib.blake2b(_PAIR.pack(seed, position), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
+
+
+@torch.inference_mode()
+def draw(logits: Tensor, rows: Sequence[Row]) -> Drawn:
+    """Draw one token a row, on the device of the logits.
+
+    Args:
+        logits: Floating [rows, vocabulary], without padding; -inf rules an id out.
+        rows: What each row is drawn with.
+
+    Raises:
+        UndrawableLogits: Rows hold NaN, +inf or nothing but -inf.
+        ValueError: ``rows`` does not fit ``logits``, or lacks the ids a penalty needs.
+    """
+    if logits.ndim != 2 or not rows or logits.shape[0] != len(rows):
+        raise ValueError(f"{len(rows)} rows do not fit logits of shape {tuple(logits.shape)}.")
+    raw = logits.float()
+    final = _penalised(raw, rows)
+    peak, ids = law.largest(final)
+    for way, members in _work(rows, final):
+        at = _index(members, final)
+        ids[at] = _drawn(final[at], peak[at], [rows[i] for i in members], way)
+    table = torch.stack((peak.double(), ids.double()), 1)
+    return _read(_recorded(table, raw, ids, rows).tolist(), rows)
+
+
+class _Way(Enum):
+    PLAIN = auto()  # any token can come
+    COUNTED = auto()  # top-k bounds the candidates
+    MASSED = auto()  # nucleus or min-p bounds them
+
+
+def _work(rows: Sequence[Row], final: Tensor) -> Iterator[tuple[_Way, list[int]]]:
+    """The rows that are not greedy, by the way they are drawn, in portions."""
+    ways: dict[_Way, list[int]] = {}
+    for index, row in enumerate(rows):
+        s = row.sampling
+        if s.temperature == 0:
+            continue
+        way = _Way.MASSED if s.top_p < 1 or s.min_p > 0 else _Way.PLAIN
+        ways.setdefault(_Way.COUNTED if s.top_k else way, []).append(index)
+    most = _ELEMENTS_CPU if final.device.type == "cpu" else _ELEMENTS_GPU
+    step = max(1, most // final.shape[1])
+    for way, members in ways.items():
+        yield from ((way, members[first : first + step]) for first in range(0, len(members), step))
+
+
+def _index(members: list[int], final: Tensor) -> Tensor | slice:
+    """What picks some rows; a slice, which copies nothing, where they are neighbours."""
+    if members[-1] - members[0] + 1 == len(members):
+        return slice(members[0], members[-1] + 1)
+    return torch.tensor(members, device=final.device)
+
+
+def _drawn(logits: Tensor, peak: Tensor, rows: Sequence[Row], way: _Way) -> Tensor:
+    settings = _settings(rows, logits.device)
+    top = peak.double()[:, None]
+    if way is _Way.PLAIN:
+        return law.plain(logits, top, settings)
+    return law.truncated(logits, top, settings, counted=way is _Way.COUNTED)
+
+
+def _settings(rows: Sequence[Row], device: torch.device) -> law.Settings:
+    columns = [
+        (s.temperature, s.top_k, s.top_p, s.min_p, uniform(s.seed, row.position))
+        for row in rows
+        for s in (row.sampling,)
+    ]
+    table = torch.tensor(columns, dtype=torch.float64, device=device)
+    return law.Settings(*table[:, None].unbind(-1))
+
+
+def _penalised(raw: Tensor, rows: Sequence[Row]) -> Tensor:
+    hit = [i for i, row in enumerate(rows) if row.sampling.repetition_penalty != 1]
+    if not hit:
+        return raw
+    seen = [ids for i in hit if (ids := rows[i].seen) is not None]
+    if len(seen) < len(hit):
+        raise ValueError("A row has a repetition penalty but not the ids it has seen.")
+    by = torch.tensor([rows[i].sampling.repetition_penalty for i in hit], device=raw.device)
+    return law.penalised(raw, hit, seen, by)
+
+
+def _recorded(table: Tensor, raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> Tensor:
+    """The table with log-probability, alternatives' ids and theirs, where a row wants any."""
+    members = [i for i, row in enumerate(rows) if row.logprobs or row.alternatives]
+    if not members:
+        return table
+    at = _index(members, raw)
+    logits = raw[at]
+    count = min(max(rows[i].alternatives for i in members), raw.shape[1])
+    named = ids[at][:, None]
+    others = law.most_likely(logits, count) if count else named[:, :0]
+    values = logits.gather(1, torch.cat((named, others), 1)).double() - law.log_mass(logits)
+    wider = table.new_zeros(len(rows), 3 + 2 * count)
+    wider[:, :2] = table
+    wider[at, 2 : 3 + count] = values
+    wider[at, 3 + count :] = others.double()
+    return wider
+
+
+def _read(table: list[list[float]], rows: Sequence[Row]) -> Drawn:
+    bad = tuple(index for index, line in enumerate(table) if not math.isfinite(line[0]))
+    if bad:
+        raise UndrawableLogits(
+            f"The model's output for row {', '.join(map(str, bad))} is not a distribution.",
+            remedy="Check the model's weights, or load it with another number format.",
+            rows=bad,
+        )
+    return Drawn(
+        ids=[int(line[1]) for line in table],
+        logprobs=[line[2] if row.logprobs else None for line, row in zip(table, rows, strict=True)],
+        alternatives=[_best(line, row) for line, row in zip(table, rows, strict=True)],
+    )
+
+
+def _best(line: list[float], row: Row) -> Alternatives | None:
+    if not row.alternatives:
+        return None
+    count = (len(line) - 3) // 2
+    pairs = zip(line[3 + count :], line[3 : 3 + count], strict=True)
+    return tuple((int(i), p) for i, p in pairs if p > -math.inf)[: row.alternatives]

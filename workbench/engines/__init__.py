@@ -1,0 +1,38 @@
+"""Engines: models that answer requests. One protocol, several kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from workbench.engines.base import Engine
+from workbench.errors import InvalidInput
+from workbench.records import EngineSpec
+
+# Where each kind lives. Imported when first opened: torch and the model libraries take seconds.
+KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "exllama": ("workbench.engines.exllama", "ExllamaEngine"),
+        "reference": ("workbench.engines.reference", "ReferenceEngine"),
+    }
+)
+
+__all__ = ["KINDS", "Engine", "open_engine"]
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """Open the engine that a specification asks for.
+
+    Raises:
+        InvalidInput: There is no engine of that kind.
+        ModelError: The model cannot be loaded.
+        EngineError: The engine cannot run here.
+    """
+    if spec.kind not in KINDS:
+        raise InvalidInput(
+            f"There is no engine called {spec.kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
+        )
+    module, name = KINDS[spec.kind]
+    engine: Engine = getattr(import_module(module), name)(spec)
+    return engine

@@ -1,0 +1,233 @@
+"""ExLlamaV2 behind the engine protocol: its dynamic generator in paged mode.
+
+On a CUDA GPU its own kernels run, elsewhere the portable natives; the same
+generator, page table, prefix cache and batching in both cases. No ExLlamaV2
+object or dict leaves this room. What it does to ExLlamaV2's habits:
+
+- attention is causal and proved so at load (``attention.py``);
+- prompt and ``max_tokens`` are checked against context and cache before a job
+  exists, which ExLlamaV2 does not do;
+- every end-of-sequence id of the model stops a job, not only the first;
+- each job has its own settings and its own counter-based randomness;
+- times are read once an iteration, on one clock;
+- an exception fails the requests that were live, and the next request works.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from workbench.engines import loading
+from workbench.engines.prompts import prompt_ids, room_for
+from workbench.engines.tail import Tail
+from workbench.models.template import chat_format
+from workbench.models.tokenizer import Detokenizer
+from workbench.records import (
+    EngineSpec,
+    Event,
+    Failed,
+    Finished,
+    Message,
+    Progress,
+    Request,
+    Started,
+)
+from workbench.sampling import Drawn, Row, UndrawableLogits, draw
+
+
+@dataclass(slots=True)
+class _Live:
+    """A request between ``submit`` and its last event."""
+
+    ticket: int
+    request: Request
+    job: Any  # workbench.engines.generator.Job
+    tail: Tail
+    submitted: float
+    started: bool = False
+    prefilled: bool = False
+    waiting: list[Event] = field(default_factory=list)  # to be told in the next step
+
+
+class ExllamaEngine:
+    """One model, loaded, answering many requests at once.
+
+    Args:
+        spec: What to load; ``None`` fields are chosen here.
+
+    Raises:
+        ModelError: The model folder cannot be loaded safely.
+        EngineError: ExLlamaV2 cannot run here, or its attention fails the self-test.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._loaded = loading.load(spec, self._draw)
+        self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
+        self.spec = replace(
+            self._loaded.spec,
+            template=self._format.label,
+            template_sha256=self._format.sha256,
+        )
+        self._live: dict[int, _Live] = {}
+        self._tickets = 0
+        self._broken: dict[int, UndrawableLogits] = {}  # tickets of the step under way
+
+    # --- the protocol ---------------------------------------------------------------------------
+
+    def encode(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
+        """See ``Engine.encode``."""
+        return self._format.encode(messages, prefill)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See ``Engine.decode``."""
+        return self._loaded.tokenizer.decode(ids)
+
+    def submit(self, request: Request, *, submitted: float | None = None) -> int:
+        """See ``Engine.submit``."""
+        ids = prompt_ids(self._format, request)
+        most = room_for(len(ids), request.sampling.max_tokens, self._loaded.longest)
+        self._tickets += 1
+        job = self._loaded.job(self._tickets, ids, most)
+        tail = Tail(Detokenizer(self._loaded.tokenizer), request.sampling.stop)
+        began = time.perf_counter() if submitted is None else submitted
+        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began)
+        self._loaded.generator.enqueue(job)
+        return self._tickets
+
+    def step(self) -> list[tuple[int, Event]]:
+        """See ``Engine.step``."""
+        events = self._take_waiting()
+        if not self._live:
+            return events
+        generator = self._loaded.generator
+        began = time.perf_counter()
+        try:
+            results = generator.iterate()
+        except Exception as error:  # anything may come out of native code
+            return events + self._fail(error)
+        now = time.perf_counter()
+        for result in results:
+            events += self._prompt_events(result, began, now)
+        events += self._break(now)
+        if generator.last is not None:
+            events += self._sampled_events(generator.last, now)
+        return events
+
+    def cancel(self, ticket: int) -> None:
+        """See ``Engine.cancel``."""
+        live = self._live.get(ticket)
+        if live is None or live.waiting:
+            return
+        self._loaded.generator.release(live.job)
+        live.waiting = self._ending(live, time.perf_counter(), "cancelled")
+
+    def close(self) -> None:
+        """See ``Engine.close``."""
+        self._live.clear()
+        self._loaded.close()
+
+    # --- one step -------------------------------------------------------------------------------
+
+    def _take_waiting(self) -> list[tuple[int, Event]]:
+        ended = [live for live in self._live.values() if live.waiting]
+        for live in ended:
+            del self._live[live.ticket]
+        return [(live.ticket, event) for live in ended for event in live.waiting]
+
+    def _prompt_events(
+        self, result: dict[str, Any], began: float, now: float
+    ) -> list[tuple[int, Event]]:
+        """``Started`` and the prompt's progress, from one of the generator's dicts."""
+        live = self._live[result["identifier"]]
+        events: list[Event] = []
+        if not live.started:
+            live.started = True
+            length = live.job.prompt_ids.shape[-1]
+            events.append(Started(began - live.submitted, length, live.job.reused_tokens))
+        if result["stage"] == "prefill" and result["curr_progress"] < result["max_progress"]:
+            done, total = result["curr_progress"], result["max_progress"]
+            events.append(Progress(now - live.submitted, done, total))
+        return [(live.ticket, event) for event in events]
+
+    def _sampled_events(self, step: Any, now: float) -> list[tuple[int, Event]]:
+        """The chunk of every row, and the end of those that ended."""
+        events: list[tuple[int, Event]] = []
+        drawn: Drawn = step.drawn
+        rows = zip(step.jobs, drawn.ids, drawn.logprobs, drawn.alternatives, step.ended, strict=True)
+        for job, token, logprob, alternatives, ended in rows:
+            live = self._live.get(job.ticket)
+            if live is None:  # its logits were unusable, and it has been told so
+                continue
+            t = now - live.submitted
+            news: list[Event] = self._prefill_end(live)
+            stopped = token in job.stop_tokens
+            if not stopped:
+                chunk, cut = live.tail.push(t, token, logprob, alternatives)
+                news.append(chunk)
+                if cut and not ended:
+                    self._loaded.generator.release(job)
+                stopped, ended = cut, ended or cut
+            if ended:
+                news += self._ending(live, now, "stop" if stopped else "length")
+                del self._live[live.ticket]
+            events += [(live.ticket, event) for event in news]
+        return events
+
+    def _prefill_end(self, live: _Live) -> list[Event]:
+        if live.prefilled:
+            return []
+        live.prefilled = True
+        total = live.job.prompt_ids.shape[-1]
+        return [Progress(live.job.prefilled_at - live.submitted, total, total)]
+
+    def _ending(self, live: _Live, now: float, reason: Any) -> list[Event]:
+        t = now - live.submitted
+        rest = live.tail.flush(t)
+        start: list[Event] = [] if live.started else [Started(t, live.job.prompt_ids.shape[-1])]
+        return [*start, *([rest] if rest else []), Finished(t, reason)]
+
+    def _fail(self, error: Exception) -> list[tuple[int, Event]]:
+        """End every live request with the error, and leave the generator usable."""
+        self._loaded.generator.clear_queue()
+        now = time.perf_counter()
+        live, self._live = self._live, {}
+        return [(t, loading.failure(error, now - one.submitted)) for t, one in live.items()]
+
+    def _draw(self, logits: Tensor, jobs: Sequence[Any]) -> Drawn:
+        rows = [self._row(job) for job in jobs]
+        try:
+            return draw(logits, rows)
+        except UndrawableLogits as error:  # the other rows have done nothing wrong
+            self._broken |= {jobs[i].ticket: error for i in error.rows}
+            usable = logits.clone()
+            usable[list(error.rows)] = 0.0
+            return draw(usable, rows)
+
+    def _break(self, now: float) -> list[tuple[int, Event]]:
+        """Fail the requests whose logits were unusable in this step."""
+        events: list[tuple[int, Event]] = []
+        for ticket, error in self._broken.items():
+            live = self._live.pop(ticket, None)
+            if live is not None:
+                self._loaded.generator.release(live.job)
+                t = now - live.submitted
+                events += [(ticket, event) for event in self._prefill_end(live)]
+                events.append((ticket, Failed(t, error.message, error.remedy)))
+        self._broken.clear()
+        return events
+
+    def _row(self, job: Any) -> Row:
+        request = self._live[job.ticket].request
+        penalised = request.sampling.repetition_penalty != 1.0
+        return Row(
+            request.sampling,
+            position=job.tokens,
+            seen=job.sequences[0].sequence_ids.torch()[0] if penalised else None,
+            logprobs=request.logprobs,
+            alternatives=request.alternatives,
+        )

@@ -1,0 +1,157 @@
+"""Load a model into ExLlamaV2: configuration, weights, cache, self-test, generator."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.engines import attention, natives, portable
+from workbench.errors import EngineError, ModelError
+from workbench.models.catalogue import locate
+from workbench.models.folder import ModelInfo, check
+from workbench.models.tokenizer import Tokenizer
+from workbench.records import EngineSpec, Failed
+
+PAGE = 256  # tokens a page of ExLlamaV2's cache holds
+_CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decode in between
+_REQUESTS = 16  # full-length requests that the default cache holds …
+_BYTES = 2**31  # … as long as it stays below this
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in ExLlamaV2, ready to generate."""
+
+    folder: Path
+    tokenizer: Tokenizer
+    spec: EngineSpec  # resolved, but for the chat template
+    longest: int  # most tokens, prompt included, of one request
+    stop_ids: tuple[int, ...]
+    generator: Any  # workbench.engines.generator.Generator
+    runtime: natives.Runtime
+
+    def job(self, ticket: int, ids: Sequence[int], max_tokens: int) -> Any:
+        """A ``generator.Job`` that stops at every end-of-sequence id of the model."""
+        return self.runtime.generator.Job(ticket, ids, max_tokens, self.stop_ids)
+
+    def close(self) -> None:
+        """Free weights and cache."""
+        self.generator.model.unload()
+        self.generator.model = self.generator.cache = None
+        gc.collect()
+        if not self.runtime.portable:
+            torch.cuda.empty_cache()
+
+
+def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
+    """Load what ``spec`` asks for.
+
+    Raises:
+        ModelError: The folder is missing, damaged, or not what ExLlamaV2 reads rightly.
+        EngineError: ExLlamaV2 cannot run here, or attention fails its self-test.
+    """
+    folder = locate(spec.model)
+    info = check(folder)
+    tokenizer = Tokenizer.from_folder(folder)
+    runtime = natives.load(spec.device, spec.attention)
+    _check_runnable(info, runtime)
+    resolved = _resolve(spec, info, runtime)
+    try:
+        model, cache = _load_weights(folder, resolved, runtime)
+        attention.self_test(model, cache, info.vocabulary)
+    except torch.cuda.OutOfMemoryError as error:
+        raise EngineError(
+            "The model and its cache do not fit in the GPU's memory.",
+            remedy="Free the GPU, or choose a smaller context, cache or quantization.",
+        ) from error
+    generator = _generator(model, cache, resolved, runtime, tokenizer, draw)
+    longest = min(resolved.context or 0, resolved.cache_tokens or 0)
+    return Loaded(folder, tokenizer, resolved, longest, info.eos_ids, generator, runtime)
+
+
+def failure(error: Exception, t: float) -> Failed:
+    """The event for an exception that came out of a decode iteration."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return Failed(
+            t,
+            "The GPU ran out of memory.",
+            "Fewer or shorter requests at once; the engine can go on with the next one.",
+        )
+    lines = str(error).strip().splitlines()
+    return Failed(
+        t,
+        f"The engine failed: {type(error).__name__}: {lines[0] if lines else 'no message'}",
+        "Try again; the engine can go on with the next request. If it recurs, report it.",
+    )
+
+
+def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:
+    quantized = info.quantization.startswith(("exl2", "gptq"))
+    if runtime.portable and quantized:
+        raise ModelError(
+            f"{info.quantization} weights need ExLlamaV2's CUDA kernels.",
+            remedy="Run it on a CUDA GPU, or use the fp16 version of a small model here.",
+        )
+
+
+def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> EngineSpec:
+    """Every field that was left open, chosen."""
+    if spec.cache not in ("fp16", "fp32"):
+        raise EngineError(f"There is no cache of type {spec.cache!r}.", remedy="Choose fp16.")
+    if spec.sampler != "exact":
+        raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
+    context = min(spec.context or info.context, info.context)
+    width = 4 if runtime.portable else 2
+    bytes_per_token = 2 * info.layers * info.kv_heads * info.head_dim * width
+    default = min(_REQUESTS * context, max(_BYTES // bytes_per_token, PAGE))
+    cache_tokens = max(spec.cache_tokens or default, PAGE) // PAGE * PAGE
+    return replace(
+        spec,
+        quantization=info.quantization,
+        device=runtime.device,
+        context=context,
+        cache="fp32" if runtime.portable else spec.cache,
+        cache_tokens=cache_tokens,
+        attention=runtime.attention,
+        synthetic=info.synthetic,
+    )
+
+
+def _load_weights(folder: Path, spec: EngineSpec, runtime: natives.Runtime) -> tuple[Any, Any]:
+    library = runtime.library
+    config = library.ExLlamaV2Config(str(folder))
+    config.max_seq_len = spec.context
+    config.max_input_len = _CHUNK
+    config.no_sdpa = True  # never ExLlamaV2's own torch attention: it lacks the causal mask
+    model = library.ExLlamaV2(config)
+    model.load()
+    if runtime.portable:
+        portable.prepare(model)
+    cache = runtime.generator.cache(model, spec.cache_tokens, runtime.portable)
+    return model, cache
+
+
+def _generator(
+    model: Any,
+    cache: Any,
+    spec: EngineSpec,
+    runtime: natives.Runtime,
+    tokenizer: Tokenizer,
+    draw: Callable[..., Any],
+) -> Any:
+    return runtime.generator.Generator(
+        draw=draw,
+        vocabulary=min(model.config.vocab_size, tokenizer.size),  # no id without a text
+        synchronize=runtime.synchronize,
+        model=model,
+        cache=cache,
+        tokenizer=runtime.generator.NoPieces(model.config.vocab_size),
+        max_batch_size=spec.max_batch,
+        max_q_size=1,
+        max_chunk_size=_CHUNK,
+    )

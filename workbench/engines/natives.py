@@ -1,0 +1,114 @@
+"""Bring ExLlamaV2 into the process: on its CUDA extension, or on the portable natives.
+
+ExLlamaV2 decides at its first import which of the two it runs on, for the whole
+process, and sets torch to one thread. Both are met here, in one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from workbench.engines import attention, portable
+from workbench.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """ExLlamaV2's modules, imported, and what they run on."""
+
+    library: Any  # exllamav2
+    generator: Any  # workbench.engines.generator
+    device: str
+    attention: str
+
+    @property
+    def portable(self) -> bool:
+        return self.device == "cpu"
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        if not self.portable:
+            torch.cuda.synchronize(self.device)
+
+
+def load(device: str | None = None, attention_choice: str | None = None) -> Runtime:
+    """Import ExLlamaV2 for a device.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:0``; ``None`` takes the GPU when there is one.
+        attention_choice: See ``attention.install``.
+
+    Raises:
+        EngineError: The device is not there, the extension cannot be loaded, or
+            this process already runs ExLlamaV2 on the other kind of device.
+    """
+    chosen = _device(device)
+    if chosen == "cpu":
+        _install_portable()
+    elif portable.installed():
+        raise EngineError(
+            "This process already runs ExLlamaV2 on the CPU.",
+            remedy="Restart the kernel, and load the model on the GPU first.",
+        )
+    library = _import_library()
+    if chosen == "cpu":
+        portable.redirect()
+    name = attention.install(import_module("exllamav2.attn"), attention_choice)
+    return Runtime(library, import_module("workbench.engines.generator"), chosen, name)
+
+
+def _device(asked: str | None) -> str:
+    has_gpu = torch.cuda.is_available()
+    if asked is None:
+        return "cuda:0" if has_gpu else "cpu"
+    if asked == "cpu":
+        return asked
+    if asked not in ("cuda", "cuda:0"):
+        raise EngineError(
+            f"There is no device called {asked!r} here.",
+            remedy="Choose cpu or cuda:0; hide other GPUs with CUDA_VISIBLE_DEVICES.",
+        )
+    if not has_gpu:
+        raise EngineError(
+            "There is no CUDA GPU that torch can use.",
+            remedy="Choose device cpu, or see what is missing with `workbench doctor`.",
+        )
+    return "cuda:0"
+
+
+def _install_portable() -> None:
+    try:
+        portable.install()
+    except RuntimeError as error:
+        raise EngineError(
+            "This process already runs ExLlamaV2 on the GPU.",
+            remedy="Restart the kernel to run on the CPU.",
+        ) from error
+
+
+def _import_library() -> Any:
+    threads = torch.get_num_threads()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):  # it prints a warning about CPU builds of torch
+            library = import_module("exllamav2")
+            import_module("exllamav2.generator")
+    except Exception as error:  # a failed build raises whatever the compiler's wrapper raises
+        raise EngineError(
+            f"ExLlamaV2's extension could not be loaded: {_first_line(error)}",
+            remedy="`workbench doctor` says what is missing and how to mend it.",
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
+    return library
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

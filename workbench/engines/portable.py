@@ -1,0 +1,266 @@
+"""The native functions of ExLlamaV2 in plain torch, for machines without CUDA.
+
+ExLlamaV2 is Python over a compiled extension. For an unquantised Llama its
+generator, page table, prefix cache and batching call only a handful of native
+functions. This module provides those, so that the same Python runs on a CPU
+with a small model. Everything else raises ``NotImplementedError`` by name.
+
+``install`` must run before ``exllamav2`` is first imported. The signatures are
+those of ``exllamav2_ext``: tensors are written in place, results are not
+returned.
+
+On a CPU half-precision matrix products are up to twenty times slower than
+single-precision ones, so ``prepare`` widens the weights of a loaded model to
+float32 and lets activations stay there. Values are those of the fp16 file.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "exllamav2_ext"
+
+
+class Natives(ModuleType):
+    """Stands in ``sys.modules`` where the compiled extension would."""
+
+    def __init__(self) -> None:
+        super().__init__(NAME, __doc__)
+        self.__spec__ = ModuleSpec(NAME, loader=None)
+        for function in _functions():
+            setattr(self, function.__name__, function)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # inspect probes for __file__ and the like
+            raise AttributeError(name)
+        raise NotImplementedError(f"ExLlamaV2's native function {name} needs CUDA.")
+
+
+def install() -> None:
+    """Put the stand-in where ``import exllamav2`` looks for the extension.
+
+    Does nothing when it already stands there.
+
+    Raises:
+        RuntimeError: The compiled extension is loaded in this process.
+    """
+    present = sys.modules.get(NAME)
+    if isinstance(present, Natives):
+        return
+    if present is not None or "exllamav2" in sys.modules:
+        raise RuntimeError("ExLlamaV2 is already loaded with its CUDA extension.")
+    sys.modules[NAME] = Natives()
+
+
+def installed() -> bool:
+    """Whether ExLlamaV2 runs, or would run, on these functions."""
+    return isinstance(sys.modules.get(NAME), Natives)
+
+
+def redirect() -> None:
+    """Point ExLlamaV2's device helpers at the CPU; call after importing it.
+
+    Its modules number CUDA devices from 0; here device 0 is the CPU, streams
+    do not exist, and moving a tensor is the identity.
+    """
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("exllamav2.") or not isinstance(module, ModuleType):
+            continue
+        for attribute, replacement in _REDIRECTED.items():
+            if hasattr(module, attribute):
+                setattr(module, attribute, replacement)
+    sys.modules["exllamav2.device"].global_streams[0] = None  # type: ignore[attr-defined]
+    # Its loader waits for the GPU after every tensor; only that module sees the replacement.
+    sys.modules["exllamav2.stloader"].torch = _TorchWithoutCuda()  # type: ignore[attr-defined]
+
+
+def prepare(model: Any) -> None:
+    """Give a loaded model's linear and norm modules float32 weights and arithmetic.
+
+    Args:
+        model: An ``ExLlamaV2`` whose weights are loaded, unquantised.
+    """
+    for module in model.modules:
+        for part in (module, *module.submodules):
+            kind = type(part).__name__
+            if kind == "ExLlamaV2Linear":
+                _widen_linear(part)
+            elif kind == "ExLlamaV2RMSNorm":
+                _widen_norm(part)
+
+
+# --- stand-ins for the extension ----------------------------------------------------------------
+
+
+def stloader_read(filename: str, offset: int, size: int, target: Tensor) -> None:
+    """Read ``size`` bytes of a file from ``offset`` into the storage of a contiguous tensor."""
+    with open(filename, "rb") as file:
+        file.seek(offset)
+        data = bytearray(file.read(size))
+    if len(data) != size:
+        raise OSError(f"{filename} ends before byte {offset + size}.")
+    if size:
+        target.view(-1).view(torch.uint8).copy_(torch.frombuffer(data, dtype=torch.uint8))
+
+
+def rms_norm(x: Tensor, weight: Tensor, out: Tensor, epsilon: float) -> None:
+    """``out = x / sqrt(mean(x²) + epsilon) · weight`` over the last axis, in float32."""
+    out.copy_(functional.rms_norm(x.float(), (x.shape[-1],), weight.float(), epsilon))
+
+
+def rope_(
+    x: Tensor,
+    sin: Tensor,
+    cos: Tensor,
+    past_len: int,
+    num_heads: int,
+    head_dim: int,
+    past_lens: Tensor,
+    neox_style: bool,
+) -> None:
+    """Rotate queries or keys in place by their positions.
+
+    Args:
+        x: ``(batch, length, heads, head_dim)`` or flattened heads.
+        sin: ``(1, 1, positions, head_dim)``, the table's two halves equal.
+        cos: As ``sin``.
+        past_len: Position of the first token, added to ``past_lens``.
+        num_heads: Heads in ``x``.
+        head_dim: Width of a head.
+        past_lens: ``(batch,)`` further offsets, or a ``meta`` tensor for none.
+        neox_style: Must be true: Llama rotates halves, not pairs.
+    """
+    if not neox_style:
+        raise NotImplementedError("Only Llama's rotation of halves is provided without CUDA.")
+    batch, length = x.shape[:2]
+    heads = x.view(batch, length, num_heads, head_dim)
+    positions = torch.arange(past_len, past_len + length)
+    if past_lens.device.type != "meta":
+        positions = positions + past_lens.long()[:, None]
+    sines, cosines = _angles(sin, positions), _angles(cos, positions)
+    low, high = heads.float().chunk(2, dim=-1)
+    rotated = torch.cat((low * cosines - high * sines, high * cosines + low * sines), dim=-1)
+    heads.copy_(rotated)
+
+
+def count_match(page: Tensor, ids: Tensor, limit: int) -> int:
+    """Number of leading ids, at most ``limit``, that two ``(1, n)`` tensors share."""
+    length = min(page.shape[-1], ids.shape[-1], limit)
+    if length <= 0:
+        return 0
+    different = (page[0, :length] != ids[0, :length]).nonzero()
+    return int(different[0]) if len(different) else length
+
+
+def cache_rotate(cache: Tensor, order: Tensor, buffer: Tensor) -> None:
+    """Move pages in a ring: page ``order[i]`` receives ``order[i + 1]``, the last the first."""
+    ring = order.long()
+    cache[ring] = cache[ring.roll(-1)]
+
+
+def sample_basic(
+    logits: Tensor,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    top_a: float,
+    min_p: float,
+    tfs: float,
+    typical: float,
+    random: float,
+    output_tokens: Tensor,
+    output_probs: Tensor,
+    *rest: Any,
+) -> list[float]:
+    """Draw one token a row; only what a plain generator loop needs as a yardstick.
+
+    The workbench itself samples with ``workbench.sampling``.
+    """
+    rows = logits[:, -1].float()
+    if temperature < 0.01 or top_k == 1:  # the extension's own threshold for greedy
+        chosen = rows.argmax(-1, keepdim=True)
+        output_probs.fill_(1.0)
+    else:
+        probabilities = torch.softmax(rows / temperature, dim=-1)
+        ranked, ids = probabilities.sort(dim=-1, descending=True, stable=True)
+        kept = ranked.cumsum(-1) - ranked < top_p if 0 < top_p < 1 else torch.ones_like(ranked) > 0
+        kept[:, top_k or None :] = False
+        kept &= ranked >= min_p * ranked[:, :1]
+        mass = torch.where(kept, ranked, 0.0).cumsum(-1)
+        place = torch.searchsorted(mass, random * mass[:, -1:], right=True)
+        place = place.clamp(max=rows.shape[-1] - 1)
+        chosen = ids.gather(-1, place)
+        output_probs.copy_(ranked.gather(-1, place) / mass[:, -1:])
+    output_tokens.copy_(chosen)
+    return []
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+
+class _TorchWithoutCuda:
+    """``torch``, but ``torch.cuda.synchronize`` has nothing to wait for."""
+
+    cuda = SimpleNamespace(synchronize=lambda *_: None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+def _functions() -> tuple[Callable[..., Any], ...]:
+    return (stloader_read, rms_norm, rope_, count_match, cache_rotate, sample_basic)
+
+
+def _angles(table: Tensor, positions: Tensor) -> Tensor:
+    """Half of each row of a table, shaped to broadcast over ``(batch, length, heads, half)``."""
+    half = table[0, 0, :, : table.shape[-1] // 2]
+    rows = half[positions].float()
+    return rows[..., None, :] if rows.dim() == 3 else rows[None, :, None, :]
+
+
+def _cpu(index: int) -> str:
+    return "cpu"
+
+
+def _stay(tensor: Any, device: Any, non_blocking: bool = False) -> Any:
+    return tensor
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+_REDIRECTED: dict[str, Callable[..., Any]] = {
+    "_torch_device": _cpu,
+    "safe_move_tensor": _stay,
+    "set_device_streams": _nothing,
+    "cuda_sync_active": _nothing,
+}
+
+
+def _widen_linear(linear: Any) -> None:
+    weight = linear.linear.weight.data.float()  # (out, in)
+
+    def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return functional.linear(hidden, weight)
+
+    linear.forward = forward
+
+
+def _widen_norm(norm: Any) -> None:
+    weight, epsilon = norm.weight.data.float(), norm.variance_epsilon
+
+    def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return functional.rms_norm(hidden.float(), (hidden.shape[-1],), weight, epsilon)
+
+    norm.forward = forward

@@ -90,7 +90,9 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
 
 
 @torch.inference_mode()
-def _forward(model: Any, cache: Any, ids: Tensor, past: list[int], pages: list[list[int]]) -> Tensor:
+def _forward(
+    model: Any, cache: Any, ids: Tensor, past: list[int], pages: list[list[int]]
+) -> Tensor:
     """Logits ``(batch, n, vocabulary)`` of ids that follow ``past`` cached tokens."""
     from exllamav2.attn_params import PagedParams  # noqa: PLC0415  (only after the natives stand)
 

@@ -158,7 +158,9 @@ class ExllamaEngine:
         """The chunk of every row, and the end of those that ended."""
         events: list[tuple[int, Event]] = []
         drawn: Drawn = step.drawn
-        rows = zip(step.jobs, drawn.ids, drawn.logprobs, drawn.alternatives, step.ended, strict=True)
+        rows = zip(
+            step.jobs, drawn.ids, drawn.logprobs, drawn.alternatives, step.ended, strict=True
+        )
         for job, token, logprob, alternatives, ended in rows:
             live = self._live.get(job.ticket)
             if live is None:  # its logits were unusable, and it has been told so

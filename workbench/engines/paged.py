@@ -82,11 +82,16 @@ class PagedAttention:
         scale = softmax_scale or q.shape[-1] ** -0.5
         if step.short is None:
             rows = range(len(q))
-            parts = [_one(q[i : i + 1], k_cache, v_cache, step.pages[i], step.totals[i], scale) for i in rows]
+            parts = [
+                _one(q[i : i + 1], k_cache, v_cache, step.pages[i], step.totals[i], scale)
+                for i in rows
+            ]
             return parts[0] if len(parts) == 1 else torch.cat(parts)
         return _decode(q, k_cache, v_cache, step, scale)
 
-    def _plan(self, lengths: Tensor, table: Tensor, new: int, page_size: int, append: bool) -> _Step:
+    def _plan(
+        self, lengths: Tensor, table: Tensor, new: int, page_size: int, append: bool
+    ) -> _Step:
         step = self._step
         same = step is not None and step.lengths is lengths and step.table is table
         if step is not None and same and (step.slots is not None) == append:

@@ -1,4 +1,4 @@
-"""From a request to prompt ids and a length that fits; shared by every engine that holds a model."""
+"""From a request to prompt ids and a length that fits; shared by engines that hold a model."""
 
 from __future__ import annotations
 

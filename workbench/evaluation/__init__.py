@@ -1,0 +1,1 @@
+"""Problems with answers, graders, and the statistics of right and wrong."""

@@ -84,7 +84,7 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
         raise EngineError(
             "The attention in use is wrong: the same prompt fed at once and token by token gives "
             f"logits that differ by {worst:.2g} standard deviations.",
-            remedy="Choose another attention, and report the versions that `workbench doctor` shows.",
+            remedy="Choose another attention, and report what `workbench doctor` shows.",
         )
     return worst
 

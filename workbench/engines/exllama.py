@@ -107,7 +107,8 @@ class ExllamaEngine:
         generator = self._loaded.generator
         began = time.perf_counter()
         try:
-            results = generator.iterate()
+            with self._loaded.runtime.threads():
+                results = generator.iterate()
         except Exception as error:  # anything may come out of native code
             return events + self._fail(error)
         now = time.perf_counter()
@@ -165,16 +166,14 @@ class ExllamaEngine:
             live = self._live.get(job.ticket)
             if live is None:  # its logits were unusable, and it has been told so
                 continue
-            t = now - live.submitted
             news: list[Event] = self._prefill_end(live)
             stopped = token in job.stop_tokens
             if not stopped:
-                chunk, cut = live.tail.push(t, token, logprob, alternatives)
+                t = now - live.submitted
+                chunk, stopped = live.tail.push(t, token, logprob, alternatives)
                 news.append(chunk)
-                if cut and not ended:
-                    self._loaded.generator.release(job)
-                stopped, ended = cut, ended or cut
-            if ended:
+            if stopped or ended:
+                self._loaded.generator.release(job)
                 news += self._ending(live, now, "stop" if stopped else "length")
                 del self._live[live.ticket]
             events += [(live.ticket, event) for event in news]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -30,6 +31,23 @@ class Runtime:
     @property
     def portable(self) -> bool:
         return self.device == "cpu"
+
+    @contextlib.contextmanager
+    def threads(self) -> Iterator[None]:
+        """One torch thread while the portable natives compute; the caller's count afterwards.
+
+        Their tensors are small: a second thread brings little, and where another
+        process wants the core, waiting for it costs up to a hundred times the work.
+        """
+        if not self.portable:
+            yield
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def synchronize(self) -> None:
         """Wait until the device has done what was asked of it."""

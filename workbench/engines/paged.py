@@ -19,7 +19,16 @@ from torch.nn import functional
 from workbench.errors import EngineError
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """The rows of a decode step whose keys lie in one page."""
+
+    rows: Tensor
+    pages: Tensor  # (rows,)
+    mask: Tensor  # (rows, 1, 1, longest): which of the page's keys each row sees
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     """What every layer of one forward pass shares, read from the tensors once."""
 
@@ -28,9 +37,7 @@ class _Step:
     totals: list[int]  # keys each sequence's last query sees
     pages: list[list[int]]  # the pages that hold them
     slots: Tensor | None  # (batch, new) where the new keys go, or None when they are in the cache
-    short: Tensor | None  # rows whose keys lie in one page
-    short_pages: Tensor | None
-    short_mask: Tensor | None  # (rows, 1, 1, longest)
+    short: _Short | None  # taken together; None unless there are several
 
 
 class PagedAttention:
@@ -87,7 +94,7 @@ class PagedAttention:
                 for i in rows
             ]
             return parts[0] if len(parts) == 1 else torch.cat(parts)
-        return _decode(q, k_cache, v_cache, step, scale)
+        return _decode(q, k_cache, v_cache, step, step.short, scale)
 
     def _plan(
         self, lengths: Tensor, table: Tensor, new: int, page_size: int, append: bool
@@ -105,16 +112,21 @@ def _plan(lengths: Tensor, table: Tensor, new: int, page_size: int, append: bool
     used = [-(-total // page_size) for total in totals]
     pages = [row[:count] for row, count in zip(table.tolist(), used, strict=True)]
     slots = _slots(lengths, table, new, page_size) if append else None
-    step = _Step(lengths, table, totals, pages, slots, None, None, None)
-    short = [i for i, count in enumerate(used) if count == 1]
-    if new == 1 and len(short) > 1:
-        device = table.device
-        step.short = torch.tensor(short, device=device)
-        step.short_pages = torch.tensor([pages[i][0] for i in short], device=device)
-        longest = max(totals[i] for i in short)
-        reach = torch.tensor([totals[i] for i in short], device=device)
-        step.short_mask = (torch.arange(longest, device=device) < reach[:, None])[:, None, None]
-    return step
+    short = _short(totals, pages, table.device) if new == 1 else None
+    return _Step(lengths, table, totals, pages, slots, short)
+
+
+def _short(totals: list[int], pages: list[list[int]], device: torch.device) -> _Short | None:
+    rows = [i for i, used in enumerate(pages) if len(used) == 1]
+    if len(rows) < 2:
+        return None
+    reach = torch.tensor([totals[i] for i in rows], device=device)
+    places = torch.arange(max(totals[i] for i in rows), device=device)
+    return _Short(
+        rows=torch.tensor(rows, device=device),
+        pages=torch.tensor([pages[i][0] for i in rows], device=device),
+        mask=(places < reach[:, None])[:, None, None],
+    )
 
 
 def _slots(lengths: Tensor, table: Tensor, new: int, page_size: int) -> Tensor:
@@ -123,16 +135,17 @@ def _slots(lengths: Tensor, table: Tensor, new: int, page_size: int) -> Tensor:
     return table.long().gather(1, place // page_size) * page_size + place % page_size
 
 
-def _decode(q: Tensor, k_cache: Tensor, v_cache: Tensor, step: _Step, scale: float) -> Tensor:
+def _decode(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, step: _Step, short: _Short, scale: float
+) -> Tensor:
     """One new token a row: rows within one page together, longer ones each by itself."""
-    assert step.short is not None and step.short_pages is not None and step.short_mask is not None
-    reach = step.short_mask.shape[-1]
-    keys = k_cache[:, :reach].index_select(0, step.short_pages)
-    values = v_cache[:, :reach].index_select(0, step.short_pages)
-    if len(step.short) == len(q):
-        return _grouped(q, keys, values, scale, step.short_mask)
+    reach = short.mask.shape[-1]
+    keys = k_cache[:, :reach].index_select(0, short.pages)
+    values = v_cache[:, :reach].index_select(0, short.pages)
+    if len(short.rows) == len(q):
+        return _grouped(q, keys, values, scale, short.mask)
     out = torch.empty_like(q)
-    out[step.short] = _grouped(q[step.short], keys, values, scale, step.short_mask)
+    out[short.rows] = _grouped(q[short.rows], keys, values, scale, short.mask)
     for i, pages in enumerate(step.pages):
         if len(pages) > 1:
             out[i : i + 1] = _one(q[i : i + 1], k_cache, v_cache, pages, step.totals[i], scale)

@@ -8,7 +8,6 @@ so that a prompt made by it is as safe as one of ``workbench.chat``.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 from workbench import chat
 from workbench.chat import Control, Segment
 from workbench.errors import ModelError
+from workbench.models.config import read_json
 from workbench.models.sandbox import compiled
 from workbench.models.tokenizer import Tokenizer
 from workbench.records import Message
@@ -64,14 +64,13 @@ class Template:
         Raises:
             ModelError: A file that is there cannot be read.
         """
-        config = _read_config(folder / "tokenizer_config.json")
-        source = _read_source(folder / "chat_template.jinja", config)
+        config, source = _read_source(folder)
         tokens = {name: _token(config.get(name)) for name in _TOKENS}
         return cls(source, tokens, tuple(tokenizer.controls)) if source else None
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.source.encode("utf-8")).hexdigest()
+        return _sha256(self.source)
 
     def segments(self, messages: Sequence[Message], prefill: str = "") -> list[Segment]:
         """The prompt with an open assistant turn, as ``workbench.chat.segments`` gives it.
@@ -186,26 +185,32 @@ class _Hidden:
         return self._placeholder.sub(lambda found: self._names[int(found[1])], text)
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{file} cannot be read: {error}.", remedy="Download the file again."
-        ) from error
-    return config if isinstance(config, dict) else {}
+def template_sha256(folder: Path) -> str | None:
+    """Of a folder's chat template, without running it; ``None`` if there is none.
+
+    Raises:
+        ModelError: ``tokenizer_config.json`` cannot be read.
+    """
+    _, source = _read_source(folder)
+    return _sha256(source) if source else None
 
 
-def _read_source(file: Path, config: Mapping[str, Any]) -> str | None:
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _read_source(folder: Path) -> tuple[Mapping[str, Any], str | None]:
+    """``tokenizer_config.json``, and the template from there or from its own file."""
+    file = folder / "tokenizer_config.json"
+    config = read_json(file) if file.is_file() else {}
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return config, own.read_text(encoding="utf-8", errors="replace")
     source = config.get("chat_template")
     if isinstance(source, list):  # several by name, of which "default" is for chats
-        named = {entry.get("name"): entry.get("template") for entry in source}
-        source = named.get("default")
-    return source if isinstance(source, str) else None
+        entries = [entry for entry in source if isinstance(entry, dict)]
+        source = next((e.get("template") for e in entries if e.get("name") == "default"), None)
+    return config, source if isinstance(source, str) else None
 
 
 def _token(value: Any) -> str:

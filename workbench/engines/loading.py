@@ -12,9 +12,10 @@ import torch
 
 from workbench.engines import attention, natives, portable
 from workbench.errors import EngineError, ModelError
-from workbench.models.catalogue import locate
+from workbench.models.catalogue import locate, revision_of
 from workbench.models.folder import ModelInfo, check
 from workbench.models.tokenizer import Tokenizer
+from workbench.models.weights import weights_sha256
 from workbench.records import EngineSpec, Failed
 
 PAGE = 256  # tokens a page of ExLlamaV2's cache holds
@@ -55,7 +56,7 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
         ModelError: The folder is missing, damaged, or not what ExLlamaV2 reads rightly.
         EngineError: ExLlamaV2 cannot run here, or attention fails its self-test.
     """
-    folder = locate(spec.model)
+    folder = locate(spec.model, spec.revision)
     info = check(folder)
     tokenizer = Tokenizer.from_folder(folder)
     runtime = natives.load(spec.device, spec.attention)
@@ -118,6 +119,8 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
         cache="fp32" if runtime.portable else spec.cache,
         cache_tokens=cache_tokens,
         attention=runtime.attention,
+        revision=revision_of(info.folder),
+        weights_sha256=weights_sha256(info.folder),
         synthetic=info.synthetic,
     )
 

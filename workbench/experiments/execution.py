@@ -126,7 +126,7 @@ class _Execution:
     def _keep(self, index: int, generation: Generation, recorder: Recorder) -> None:
         self._specs.setdefault(generation.spec)
         self._generations[index] = generation
-        recorder.finish(generation.spec, measure(generation), flags_of(generation))
+        recorder.finish(generation, measure(generation), flags_of(generation))
         if self._progress is not None:
             self._progress(len(self._generations), len(self._plan))
 

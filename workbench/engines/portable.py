@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 NAME = "exllamav2_ext"
 
@@ -240,12 +240,14 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
 
-_REDIRECTED: dict[str, Callable[..., Any]] = {
-    "_torch_device": _cpu,
-    "safe_move_tensor": _stay,
-    "set_device_streams": _nothing,
-    "cuda_sync_active": _nothing,
-}
+_REDIRECTED: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "_torch_device": _cpu,
+        "safe_move_tensor": _stay,
+        "set_device_streams": _nothing,
+        "cuda_sync_active": _nothing,
+    }
+)
 
 
 def _widen_linear(linear: Any) -> None:

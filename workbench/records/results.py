@@ -1,0 +1,123 @@
+"""What is made of requests and events: generations, plans, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.errors import EngineError
+from workbench.records.events import Channel, Chunk, End, Event, Failed, Finished
+from workbench.records.requests import EngineSpec, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A request, who answered it, and every event; the chunks' channels are settled."""
+
+    request: Request
+    spec: EngineSpec
+    events: tuple[Event, ...]
+
+    def chunks(self, channel: Channel | None = None) -> Iterator[Chunk]:
+        """The chunks in order, of one channel or of all."""
+        for event in self.events:
+            if isinstance(event, Chunk) and channel in (None, event.channel):
+                yield event
+
+    def text_of(self, channel: Channel | None = None) -> str:
+        """The joined text of one channel, or everything that was generated."""
+        return "".join(chunk.text for chunk in self.chunks(channel))
+
+    @property
+    def thinking(self) -> str:
+        return self.text_of(Channel.THINKING).strip()
+
+    @property
+    def answer(self) -> str:
+        return self.text_of(Channel.ANSWER).strip()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Every sampled id in order; the stop token is not among them."""
+        return tuple(i for chunk in self.chunks() for i in chunk.ids)
+
+    @property
+    def end(self) -> End | None:
+        """The last event when the request has ended, else ``None``."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, Finished | Failed) else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """``stop``, ``length``, ``cancelled``, ``failed``; ``None`` while it has not ended."""
+        end = self.end
+        if isinstance(end, Finished):
+            return end.reason
+        return "failed" if isinstance(end, Failed) else None
+
+    @property
+    def ok(self) -> bool:
+        return isinstance(self.end, Finished) and self.finish_reason != "cancelled"
+
+    def raise_for_failure(self) -> Generation:
+        """Itself, for chaining.
+
+        Raises:
+            EngineError: The generation ended with ``Failed``.
+        """
+        end = self.end
+        if isinstance(end, Failed):
+            raise EngineError(end.error, remedy=end.remedy)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question, with its answer when there is one."""
+
+    id: str
+    prompt: str
+    answer: str | None = None
+    group: str = ""  # difficulty or subject, for tables
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One request of a plan."""
+
+    spec: EngineSpec
+    request: Request
+    problem: Problem | None = None
+    sample: int = 0  # number of the repeat of the same problem and settings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an experiment will do, described before it costs anything."""
+
+    kind: str  # compare, sweep …
+    cells: tuple[Cell, ...]
+    axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what varies, and over what
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __str__(self) -> str:
+        axes = " × ".join(
+            f"{name} [{', '.join(map(str, values))}]" for name, values in self.axes.items()
+        )
+        specs = sorted({f"{cell.spec.model} on {cell.spec.kind}" for cell in self.cells})
+        count = "1 request" if len(self) == 1 else f"{len(self)} requests"
+        return f"{self.kind}: {count} to {', '.join(specs) or 'nobody'}; {axes or 'no axes'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a grader says of one generation."""
+
+    problem: str  # the problem's id
+    generation: int  # index of the generation in its run
+    value: float | None  # 1 right, 0 wrong, None: there is nothing to grade against
+    extracted: str | None  # what was read as the answer
+    reason: str  # why, in a few words

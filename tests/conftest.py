@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from shutil import copy
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
@@ -47,3 +52,68 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
     backend.save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Llama with random weights: it writes nonsense, always the same."""
+    folder = tmp_path_factory.mktemp("model")
+    copy(tokenizer_folder / "tokenizer.json", folder)
+    ends = [CONTROLS.index(name) for name in ("<|end_of_text|>", "<|eom_id|>", "<|eot_id|>")]
+    sizes = {
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "max_position_embeddings": 8192,
+    }
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        **sizes,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "hidden_act": "silu",
+        "tie_word_embeddings": False,
+        "torch_dtype": "float16",
+        "bos_token_id": 0,
+        "eos_token_id": ends,
+        "synthetic": True,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    save_file(random_llama(config), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def random_llama(config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Half-precision weights from a fixed seed, sharp enough that greedy choices are clear."""
+    source = torch.Generator().manual_seed(0)
+
+    def matrix(rows: int, columns: int, scale: float = 1.0) -> torch.Tensor:
+        return (torch.randn(rows, columns, generator=source) * scale * columns**-0.5).half()
+
+    width, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
+    weights = {
+        "model.embed_tokens.weight": matrix(config["vocab_size"], width, scale=8.0),
+        "model.norm.weight": torch.ones(width).half(),
+        "lm_head.weight": matrix(config["vocab_size"], width, scale=4.0),
+    }
+    for layer in range(config["num_hidden_layers"]):
+        parts = {
+            "input_layernorm": torch.ones(width).half(),
+            "self_attn.q_proj": matrix(queries, width, scale=2.0),
+            "self_attn.k_proj": matrix(keys, width, scale=2.0),
+            "self_attn.v_proj": matrix(keys, width, scale=2.0),
+            "self_attn.o_proj": matrix(width, queries, scale=2.0),
+            "post_attention_layernorm": torch.ones(width).half(),
+            "mlp.gate_proj": matrix(inner, width, scale=2.0),
+            "mlp.up_proj": matrix(inner, width, scale=2.0),
+            "mlp.down_proj": matrix(width, inner, scale=2.0),
+        }
+        weights |= {f"model.layers.{layer}.{name}.weight": part for name, part in parts.items()}
+    return weights

@@ -10,20 +10,18 @@ session opens it like any other engine::
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, cycle
 from typing import TypedDict, Unpack
 
-import tokenizers
-from tokenizers import decoders, pre_tokenizers
-
 from workbench import chat
+from workbench.engines import scripts
 from workbench.engines.prompts import prompt_ids, room_for
 from workbench.engines.tail import Tail
-from workbench.errors import InvalidInput
 from workbench.models.template import ChatFormat
 from workbench.models.tokenizer import Detokenizer, Tokenizer
 from workbench.records import (
@@ -34,25 +32,12 @@ from workbench.records import (
     Finished,
     Generation,
     Message,
-    Mode,
     Progress,
     Request,
     Started,
 )
 
-Script = str | Sequence[Event]
-Find = Callable[[Request], Script | None]
-Key = str | tuple[str, Mode] | Request  # the last user message, that in one mode, or everything
-
 _TICK = 0.01  # longest sleep of a step, seconds: a cancel takes effect within it
-_CONTROLS = (
-    "<|begin_of_text|>",
-    "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eom_id|>",
-    "<|eot_id|>",
-)
 _SPEC = EngineSpec(
     kind="scripted",
     model="scripted",
@@ -117,12 +102,12 @@ class ScriptedEngine:
         settings: See ``Settings``.
     """
 
-    def __init__(self, find: Find, **settings: Unpack[Settings]) -> None:
+    def __init__(self, find: scripts.Find, **settings: Unpack[Settings]) -> None:
         self._find = find
         self._pace = settings.get("pace", 0.0)
         self._token_seconds = settings.get("token_seconds", 0.01)
         self._prefill_seconds = settings.get("prefill_seconds", 0.05)
-        self._tokenizer = settings.get("tokenizer") or byte_tokenizer()
+        self._tokenizer = settings.get("tokenizer") or scripts.byte_tokenizer()
         self._format = ChatFormat(self._tokenizer, None, "workbench", None)
         self._playing: dict[int, _Playing] = {}
         self._tickets = count(1)
@@ -131,7 +116,7 @@ class ScriptedEngine:
     @classmethod
     def answering(
         cls,
-        answers: str | Mapping[Key, Script] | Sequence[Script] | Find,
+        answers: scripts.Answers,
         **settings: Unpack[Settings],
     ) -> ScriptedEngine:
         """An engine with these answers.
@@ -142,7 +127,7 @@ class ScriptedEngine:
                 in the order of the requests; or a function of the request.
             settings: See ``Settings``.
         """
-        return cls(_finder(answers), **settings)
+        return cls(scripts.finder(answers), **settings)
 
     @classmethod
     def replaying(
@@ -164,11 +149,11 @@ class ScriptedEngine:
         if stored and "spec" not in settings:
             settings["spec"] = replace(stored[0].spec, kind="scripted")
         if in_order:
-            return cls(_finder([_ended(one) for one in stored]), **settings)
-        repeats: dict[Request, list[Script]] = defaultdict(list)
+            return cls(scripts.finder([scripts.ended(one) for one in stored]), **settings)
+        repeats: dict[Request, list[scripts.Script]] = defaultdict(list)
         for one in stored:
-            repeats[one.request].append(_ended(one))
-        turns = {request: cycle(scripts) for request, scripts in repeats.items()}
+            repeats[one.request].append(scripts.ended(one))
+        turns = {request: cycle(events) for request, events in repeats.items()}
         return cls(lambda asked: next(turns[asked]) if asked in turns else None, **settings)
 
     # --- the protocol ---------------------------------------------------------------------------
@@ -191,11 +176,11 @@ class ScriptedEngine:
         script = self._find(request)
         if script is None:
             t = time.perf_counter() - began
-            events: Sequence[Event] = [_unknown(t, request)]
+            events: Sequence[Event] = [scripts.unknown(t, request)]
         elif isinstance(script, str):
             events = self._spoken(request, script)
         else:
-            events = _checked(script)
+            events = scripts.checked(script)
         ticket = next(self._tickets)
         self._playing[ticket] = _Playing(request, deque(events), began, isinstance(script, str))
         return ticket
@@ -229,14 +214,12 @@ class ScriptedEngine:
     # --- one request ----------------------------------------------------------------------------
 
     def _due(self, playing: _Playing, now: float) -> list[Event]:
-        if playing.cancelled:
-            ready = len(playing.events)
-        elif not self._pace:
-            ready = 1
-        else:
-            reached = (now - playing.submitted) / self._pace
-            ready = sum(event.t <= reached for event in playing.events)
-        told = [playing.events.popleft() for _ in range(ready)]
+        events, told = playing.events, []
+        reached = (now - playing.submitted) / self._pace if self._pace else -math.inf
+        while events and (playing.cancelled or events[0].t <= reached):
+            told.append(events.popleft())
+        if not self._pace and events:
+            told.append(events.popleft())
         playing.told += told
         return told
 
@@ -245,10 +228,7 @@ class ScriptedEngine:
         t = playing.t
         if self._pace:
             t = max(t, (time.perf_counter() - playing.submitted) / self._pace)
-        first = playing.events[0]
-        start: list[Event] = []
-        if not playing.told:
-            start = [first if isinstance(first, Started) else Started(t, 0)]
+        start = [] if playing.told else [playing.events[0]]  # it begins with Started
         rest = self._held(playing)
         return [*start, *([Chunk(t, (), rest)] if rest else []), Finished(t, "cancelled")]
 
@@ -279,75 +259,3 @@ class ScriptedEngine:
         t += self._token_seconds * whole
         rest = tail.flush(t)
         return [*events, *([rest] if rest else []), Finished(t, "stop" if whole else "length")]
-
-
-def byte_tokenizer() -> Tokenizer:
-    """A tokenizer without a model: every byte is a token, and the chat format's control tokens."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {character: i for i, character in enumerate(alphabet)}
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(
-        [tokenizers.AddedToken(name, special=True, normalized=False) for name in _CONTROLS]
-    )
-    return Tokenizer(backend)
-
-
-def _finder(answers: str | Mapping[Key, Script] | Sequence[Script] | Find) -> Find:
-    if callable(answers):
-        return answers
-    if isinstance(answers, str):
-        return lambda _: answers
-    if isinstance(answers, Mapping):
-        return lambda request: _closest(answers, request)
-    rest = iter(answers)
-    return lambda _: next(rest, None)
-
-
-def _closest(answers: Mapping[Key, Script], request: Request) -> Script | None:
-    asked = _question(request)
-    keys: tuple[Key, ...] = (request, (asked, request.mode), asked)
-    return next((answers[key] for key in keys if key in answers), None)
-
-
-def _question(request: Request) -> str:
-    return [message.text for message in request.messages if message.role == "user"][-1]
-
-
-def _unknown(t: float, request: Request) -> Failed:
-    asked = _question(request)
-    shown = asked if len(asked) <= 60 else f"{asked[:60]}…"
-    return Failed(
-        t,
-        f"The script has no answer to {shown!r} ({request.mode}).",
-        "Add one; a key is the last user message, it and a mode, or a whole request.",
-    )
-
-
-def _checked(script: Sequence[Event]) -> Sequence[Event]:
-    """The events of one request.
-
-    Raises:
-        InvalidInput: They are not.
-    """
-    ends = [isinstance(event, Finished | Failed) for event in script]
-    if not ends or not isinstance(script[0], Started | Failed):
-        raise InvalidInput("A script does not begin with Started.", remedy="Put it first.")
-    if sum(ends) != 1 or not ends[-1]:
-        raise InvalidInput(
-            "A script does not end with its one Finished or Failed.", remedy="Put it last."
-        )
-    times = [event.t for event in script]
-    if times != sorted(times):
-        raise InvalidInput("The times in a script fall.", remedy="Put its events in order.")
-    return script
-
-
-def _ended(generation: Generation) -> Sequence[Event]:
-    """The events of a stored generation, with an end if it was cut off."""
-    events = generation.events
-    if generation.end is not None:
-        return events
-    t = events[-1].t if events else 0.0
-    return (*events, Failed(t, "The recording ends here.", "It was cut off while it ran."))

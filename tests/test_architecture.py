@@ -100,7 +100,9 @@ def test_no_mutable_globals_and_no_work_at_import(path: Path) -> None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Expr):
             assert isinstance(node.value, ast.Constant) or guarded(node), ast.unparse(node)
-        value = getattr(node, "value", None) if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        value = (
+            getattr(node, "value", None) if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        )
         targets = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
         if isinstance(value, ast.List | ast.Dict | ast.Set) and targets != "__all__":
             pytest.fail(f"{path.name}:{node.lineno} has a mutable global")

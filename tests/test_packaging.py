@@ -41,7 +41,7 @@ def test_environment_and_pyproject_ask_for_the_same() -> None:
         name = CONDA.get(requirement.name, requirement.name)
         wanted[name] = normal(str(requirement.specifier))
     assert {name: given[name] for name in given if name not in TOOLKIT} == wanted
-    assert TOOLKIT <= given.keys()
+    assert given.keys() >= TOOLKIT
     assert "." in pip
 
 

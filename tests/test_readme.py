@@ -1,0 +1,87 @@
+"""What the README says is run: its code blocks, its links, its map of the house."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+INSTALLING = "python3 -m venv"  # these two lines are what .ci/run runs
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def environment(home: Path) -> dict[str, str]:
+    scripts = str(Path(sys.executable).parent)
+    return os.environ | {
+        "WORKBENCH_HOME": str(home),
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+    }
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(code: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+COMMANDS = [
+    line
+    for block in blocks("bash")
+    for line in block.splitlines()
+    if line.strip() and INSTALLING not in line
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_run(line: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.strip()
+    assert "Traceback" not in result.stderr
+
+
+def test_there_are_two_installing_commands_of_one_line() -> None:
+    marked = re.findall(r"<!-- run: (\w+) -->\n```bash\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert [name for name, _ in marked] == ["report", "tests"]
+    assert all(code.strip().count("\n") == 0 and INSTALLING in code for _, code in marked)
+
+
+def test_the_map_lists_every_file_with_a_line() -> None:
+    house = next(block for block in blocks("") if "errors.py" in block)
+    listed = set(re.findall(r"[\w]+\.py", house))
+    packages = {ROOT / "workbench", ROOT / "widgets"}
+    present = {path.name for package in packages for path in package.rglob("*.py")} - {
+        "__init__.py"
+    }
+    assert present <= listed, f"missing in the README: {sorted(present - listed)}"
+    assert listed <= present, f"gone: {sorted(listed - present)}"
+
+
+def test_pictures_and_local_links_exist() -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target

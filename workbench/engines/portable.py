@@ -11,7 +11,9 @@ returned.
 
 On a CPU half-precision matrix products are up to twenty times slower than
 single-precision ones, so ``prepare`` widens the weights of a loaded model to
-float32 and lets activations stay there. Values are those of the fp16 file.
+float32 and lets activations stay there. Values are those of the fp16 file; the
+sines and cosines of the positions, which ExLlamaV2 rounds to half precision for
+its kernels, are float32.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def redirect() -> None:
 
 
 def prepare(model: Any) -> None:
-    """Give a loaded model's linear and norm modules float32 weights and arithmetic.
+    """Give a loaded model's linear and norm modules and its positions float32 arithmetic.
 
     Args:
         model: An ``ExLlamaV2`` whose weights are loaded, unquantised.
@@ -97,6 +99,8 @@ def prepare(model: Any) -> None:
                 _widen_linear(part)
             elif kind == "ExLlamaV2RMSNorm":
                 _widen_norm(part)
+    for context in model.device_context:
+        _widen_positions(context, model.config)
 
 
 # --- stand-ins for the extension ----------------------------------------------------------------
@@ -266,3 +270,18 @@ def _widen_norm(norm: Any) -> None:
         return functional.rms_norm(hidden.float(), (hidden.shape[-1],), weight, epsilon)
 
     norm.forward = forward
+
+
+def _widen_positions(context: Any, config: Any) -> None:
+    """Let a device context make its tables of sines and cosines without rounding them."""
+    parameters = sys.modules["exllamav2.rope"].get_rope_params
+    frequencies, scale = parameters("cpu", config, config.rotary_embedding_base)
+    positions = torch.arange(config.max_seq_len).float() / (config.scale_pos_emb or 1.0)
+    angles = torch.outer(positions, frequencies).repeat(1, 2)[None, None]
+
+    def prepare_sincos() -> None:
+        context.sin, context.cos = [angles.sin() * scale], [angles.cos() * scale]
+
+    context.prepare_sincos = prepare_sincos
+    if context.ready:
+        prepare_sincos()

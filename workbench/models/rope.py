@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from workbench.errors import ModelError
@@ -17,16 +18,18 @@ from workbench.errors import ModelError
 _DEFAULT_THETA = 10000.0  # of ExLlamaV2 and transformers where none is given
 _SPELLINGS = ("type", "rope_type")  # of the key that names the kind of scaling
 # The keys that ExLlamaV2 needs for each kind of scaling it knows.
-_NEEDED = {
-    "linear": ("factor",),
-    "yarn": ("factor", "original_max_position_embeddings"),
-    "llama3": (
-        "factor",
-        "low_freq_factor",
-        "high_freq_factor",
-        "original_max_position_embeddings",
-    ),
-}
+_NEEDED = MappingProxyType(
+    {
+        "linear": ("factor",),
+        "yarn": ("factor", "original_max_position_embeddings"),
+        "llama3": (
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "original_max_position_embeddings",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

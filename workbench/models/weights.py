@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 from safetensors import SafetensorError, safe_open
 
@@ -20,7 +21,7 @@ from workbench.models.config import Config, read_json
 
 INDEX = "model.safetensors.index.json"
 WHOLE = 2**30  # bytes up to which ``weights_sha256`` reads everything by default
-_DTYPES = {"F16": "fp16", "BF16": "bf16", "F32": "fp32"}
+_DTYPES = MappingProxyType({"F16": "fp16", "BF16": "bf16", "F32": "fp32"})
 _READABLE = frozenset({*_DTYPES, "I32", "I16"})  # the integers hold quantized weights
 _SUFFIXES = (".q_weight", ".qweight", ".weight", "")  # where ExLlamaV2 looks for a module
 _PIECE = 2**16  # bytes of one sample …

@@ -72,9 +72,9 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
         EngineError: It is above ``tolerance``.
     """
     ids = (torch.arange(1, 25) * 7919 % vocabulary)[None]
-    whole = _forward(model, cache, ids, [0], [[0]])
+    whole = forward(model, cache, ids, [0], [[0]])
     steps = [
-        _forward(model, cache, ids[:, i : i + 1].expand(2, 1), [i, i], [[1], [2]])
+        forward(model, cache, ids[:, i : i + 1].expand(2, 1), [i, i], [[1], [2]])
         for i in range(ids.shape[1])
     ]
     single = torch.cat(steps, dim=1)
@@ -90,9 +90,7 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
 
 
 @torch.inference_mode()
-def _forward(
-    model: Any, cache: Any, ids: Tensor, past: list[int], pages: list[list[int]]
-) -> Tensor:
+def forward(model: Any, cache: Any, ids: Tensor, past: list[int], pages: list[list[int]]) -> Tensor:
     """Logits ``(batch, n, vocabulary)`` of ids that follow ``past`` cached tokens."""
     from exllamav2.attn_params import PagedParams  # noqa: PLC0415  (only after the natives stand)
 

@@ -23,14 +23,16 @@ from typing import Any
 from torch import Tensor
 
 from workbench.engines import loading
+from workbench.engines.drawing import row_for
+from workbench.engines.failures import failure
 from workbench.engines.prompts import prompt_ids, room_for
 from workbench.engines.tail import Tail
+from workbench.errors import EngineError
 from workbench.models.template import chat_format
 from workbench.models.tokenizer import Detokenizer
 from workbench.records import (
     EngineSpec,
     Event,
-    Failed,
     Finished,
     Message,
     Progress,
@@ -132,6 +134,21 @@ class ExllamaEngine:
         self._live.clear()
         self._loaded.close()
 
+    # --- beyond the protocol --------------------------------------------------------------------
+
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        """What the model says behind every id of a text, for comparing engines.
+
+        Returns:
+            float32 ``(len(ids), vocabulary)`` on the CPU.
+
+        Raises:
+            EngineError: Requests are live: their cache is needed, and then forgotten.
+        """
+        if self._live:
+            raise EngineError("Requests are being answered.", remedy="Wait for them to end.")
+        return self._loaded.logits(ids)
+
     # --- one step -------------------------------------------------------------------------------
 
     def _take_waiting(self) -> list[tuple[int, Event]]:
@@ -151,8 +168,8 @@ class ExllamaEngine:
             length = live.job.prompt_ids.shape[-1]
             events.append(Started(began - live.submitted, length, live.job.reused_tokens))
         if result["stage"] == "prefill" and result["curr_progress"] < result["max_progress"]:
-            done, total = result["curr_progress"], result["max_progress"]
-            events.append(Progress(now - live.submitted, done, total))
+            total = live.job.prompt_ids.shape[-1]  # the generator leaves the last token out
+            events.append(Progress(now - live.submitted, result["curr_progress"], total))
         return [(live.ticket, event) for event in events]
 
     def _sampled_events(self, step: Any, now: float) -> list[tuple[int, Event]]:
@@ -188,16 +205,16 @@ class ExllamaEngine:
 
     def _ending(self, live: _Live, now: float, reason: Any) -> list[Event]:
         t = now - live.submitted
-        rest = live.tail.flush(t)
         start: list[Event] = [] if live.started else [Started(t, live.job.prompt_ids.shape[-1])]
-        return [*start, *([rest] if rest else []), Finished(t, reason)]
+        return [*start, *_rest(live, t), Finished(t, reason)]
 
     def _fail(self, error: Exception) -> list[tuple[int, Event]]:
         """End every live request with the error, and leave the generator usable."""
-        self._loaded.generator.clear_queue()
+        self._loaded.generator.reset()
+        self._broken.clear()
         now = time.perf_counter()
         live, self._live = self._live, {}
-        return [(t, loading.failure(error, now - one.submitted)) for t, one in live.items()]
+        return [event for one in live.values() for event in _failing(one, error, now)]
 
     def _draw(self, logits: Tensor, jobs: Sequence[Any]) -> Drawn:
         rows = [self._row(job) for job in jobs]
@@ -215,20 +232,23 @@ class ExllamaEngine:
         for ticket, error in self._broken.items():
             live = self._live.pop(ticket, None)
             if live is not None:
-                self._loaded.generator.release(live.job)
-                t = now - live.submitted
+                self._loaded.generator.discard(live.job)
                 events += [(ticket, event) for event in self._prefill_end(live)]
-                events.append((ticket, Failed(t, error.message, error.remedy)))
+                events += _failing(live, error, now)
         self._broken.clear()
         return events
 
     def _row(self, job: Any) -> Row:
         request = self._live[job.ticket].request
-        penalised = request.sampling.repetition_penalty != 1.0
-        return Row(
-            request.sampling,
-            position=job.tokens,
-            seen=job.sequences[0].sequence_ids.torch()[0] if penalised else None,
-            logprobs=request.logprobs,
-            alternatives=request.alternatives,
-        )
+        return row_for(request, job.tokens, lambda: job.sequences[0].sequence_ids.torch()[0])
+
+
+def _failing(live: _Live, error: Exception, now: float) -> list[tuple[int, Event]]:
+    t = now - live.submitted
+    return [(live.ticket, event) for event in (*_rest(live, t), failure(error, t))]
+
+
+def _rest(live: _Live, t: float) -> list[Event]:
+    """The text of sampled ids that was still kept back."""
+    chunk = live.tail.flush(t)
+    return [chunk] if chunk else []

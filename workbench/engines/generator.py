@@ -155,15 +155,33 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         tokens = torch.tensor(drawn.ids).view(-1, 1, 1)
         pairs = zip(ready, drawn.ids, strict=True)
         ended = [job.accept(tokens[i], token) for i, (job, token) in enumerate(pairs)]
-        for job, over in zip(ready, ended, strict=True):
-            if over:
-                job.is_finished = True
-                self.release(job)
         self.last = Step(ready, drawn, ended)
 
     def release(self, job: Job) -> None:
         """Take a job out, its pages kept for reuse by later prompts."""
         self.cancel(job)
+
+    def discard(self, job: Job) -> None:
+        """Take a job out and wipe what it alone wrote, which may be NaN.
+
+        Attention over a batch reads past the end of the shorter rows, with weight 0,
+        and 0 times NaN is NaN: left in the cache, it would spoil other requests.
+        """
+        pages = list(job.sequences[0].allocated_pages or ())
+        self.release(job)
+        for page in pages:
+            if page.ref_count == 0:
+                page.clear()
+                first = page.page_index * self.page_size
+                for tensor in self.cache.all_tensors():
+                    tensor[:, first : first + self.page_size] = 0
+
+    def reset(self) -> None:
+        """Forget all jobs and all cached pages: after an exception the page table may be wrong."""
+        self.pending_jobs.clear()
+        self.active_jobs.clear()
+        self.reset_page_table()
+        self.last = None
 
     def _forward(self, jobs: list[Job]) -> Tensor:
         """Logits ``(jobs, 1, padded vocabulary)`` of each job's last token."""

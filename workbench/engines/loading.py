@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from workbench.engines import attention, natives, portable
+from workbench.engines.prompts import room_for
 from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
 from workbench.models.folder import ModelInfo, check
 from workbench.models.tokenizer import Tokenizer
 from workbench.models.weights import weights_sha256
-from workbench.records import EngineSpec, Failed
+from workbench.records import EngineSpec
 
 PAGE = 256  # tokens a page of ExLlamaV2's cache holds
 _CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decode in between
@@ -39,6 +41,19 @@ class Loaded:
     def job(self, ticket: int, ids: Sequence[int], max_tokens: int) -> Any:
         """A ``generator.Job`` that stops at every end-of-sequence id of the model."""
         return self.runtime.generator.Job(ticket, ids, max_tokens, self.stop_ids)
+
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        """Logits ``(len(ids), vocabulary)`` behind every id; what the cache held is forgotten."""
+        room_for(len(ids), None, self.longest + 1)
+        row, pages = torch.tensor([list(ids)]), [list(range(-(-len(ids) // PAGE)))]
+        model, cache = self.generator.model, self.generator.cache
+        with self.runtime.threads():
+            parts = [
+                attention.forward(model, cache, row[:, start : start + _CHUNK], [start], pages)
+                for start in range(0, len(ids), _CHUNK)
+            ]
+        self.generator.reset()
+        return torch.cat(parts, dim=1)[0, :, : self.generator.vocabulary]
 
     def close(self) -> None:
         """Free weights and cache."""
@@ -73,22 +88,6 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
     generator = _generator(model, cache, resolved, runtime, tokenizer, draw)
     longest = min(resolved.context or 0, resolved.cache_tokens or 0)
     return Loaded(folder, tokenizer, resolved, longest, info.eos_ids, generator, runtime)
-
-
-def failure(error: Exception, t: float) -> Failed:
-    """The event for an exception that came out of a decode iteration."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return Failed(
-            t,
-            "The GPU ran out of memory.",
-            "Fewer or shorter requests at once; the engine can go on with the next one.",
-        )
-    lines = str(error).strip().splitlines()
-    return Failed(
-        t,
-        f"The engine failed: {type(error).__name__}: {lines[0] if lines else 'no message'}",
-        "Try again; the engine can go on with the next request. If it recurs, report it.",
-    )
 
 
 def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:

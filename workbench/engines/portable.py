@@ -81,7 +81,7 @@ def redirect() -> None:
         for attribute, replacement in _REDIRECTED.items():
             if hasattr(module, attribute):
                 setattr(module, attribute, replacement)
-    sys.modules["exllamav2.device"].global_streams[0] = None  # type: ignore[attr-defined]
+    sys.modules["exllamav2.device"].global_streams[0] = None
     # Its loader waits for the GPU after every tensor; only that module sees the replacement.
     sys.modules["exllamav2.stloader"].torch = _TorchWithoutCuda()  # type: ignore[attr-defined]
 

@@ -7,13 +7,10 @@ runs one forward pass a request, which is simple and slow.
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -22,13 +19,12 @@ from torch import Tensor
 from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
 from workbench.engines.prompts import prompt_ids, room_for
+from workbench.engines.reference_loading import import_library, load_model, resolve
 from workbench.engines.tail import Tail
-from workbench.errors import EngineError, ModelError
-from workbench.models.catalogue import locate, revision_of
-from workbench.models.folder import ModelInfo, check
+from workbench.models.catalogue import locate
+from workbench.models.folder import check
 from workbench.models.template import chat_format
 from workbench.models.tokenizer import Detokenizer, Tokenizer
-from workbench.models.weights import weights_sha256
 from workbench.records import (
     EngineSpec,
     Event,
@@ -41,8 +37,6 @@ from workbench.records import (
 from workbench.sampling import Drawn, draw
 
 _CHUNK = 2048  # prompt tokens read in one step, as in the other engines
-_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_ATTENTION = ("sdpa", "eager")  # transformers' names
 
 
 @dataclass(slots=True)
@@ -83,18 +77,18 @@ class ReferenceEngine:
     def __init__(self, spec: EngineSpec) -> None:
         folder = locate(spec.model, spec.revision)
         info = check(folder)
-        self._library = _import_library()
+        self._library = import_library()
         self._tokenizer = Tokenizer.from_folder(folder)
         self._format = chat_format(folder, self._tokenizer)
         self._ends_at = frozenset(info.eos_ids)
         self._vocabulary = min(info.vocabulary, self._tokenizer.size)
         self.spec = replace(
-            _resolve(spec, folder, info),
+            resolve(spec, folder, info),
             template=self._format.label,
             template_sha256=self._format.sha256,
         )
         self._longest = min(self.spec.context or 0, self.spec.cache_tokens or 0)
-        self._model = _load(self._library, folder, self.spec)
+        self._model = load_model(self._library, folder, self.spec)
         self._live: dict[int, _Live] = {}
         self._cancelled: list[tuple[int, Event]] = []
         self._tickets = 0
@@ -239,78 +233,3 @@ def _ending(live: _Live, now: float, reason: Literal["stop", "length", "cancelle
 def _rest(live: _Live, t: float) -> list[Event]:
     chunk = live.tail.flush(t)
     return [chunk] if chunk else []
-
-
-# --- loading --------------------------------------------------------------------------------------
-
-
-def _import_library() -> Any:
-    try:
-        import transformers  # noqa: PLC0415  (optional)
-    except ImportError as error:
-        raise EngineError(
-            "The reference engine needs transformers, which is not installed.",
-            remedy='Install it: pip install "nemotron-workbench[reference]"',
-        ) from error
-    return transformers
-
-
-def _resolve(spec: EngineSpec, folder: Path, info: ModelInfo) -> EngineSpec:
-    """Every field that was left open, chosen."""
-    device = _device(spec.device)
-    if info.quantization not in _TYPES:
-        raise ModelError(
-            f"The reference engine does not read {info.quantization} weights.",
-            remedy="Use the model's unquantized weights.",
-        )
-    computed = spec.quantization or ("fp32" if device == "cpu" else info.quantization)
-    attention = spec.attention or _ATTENTION[0]
-    _check_choice("number format", computed, tuple(_TYPES))
-    _check_choice("attention", attention, _ATTENTION)
-    _check_choice("sampler", spec.sampler, ("exact",))
-    context = min(spec.context or info.context, info.context)
-    return replace(
-        spec,
-        kind="reference",
-        revision=revision_of(folder) or spec.revision,
-        quantization=computed,
-        device=device,
-        context=context,
-        cache=computed,
-        cache_tokens=spec.cache_tokens or context,
-        attention=attention,
-        weights_sha256=weights_sha256(folder),
-        synthetic=info.synthetic,
-    )
-
-
-def _check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise EngineError(
-            f"The reference engine has no {what} {value!r}.", remedy=f"Choose {' or '.join(known)}."
-        )
-
-
-def _device(asked: str | None) -> str:
-    name = asked or ("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except Exception as error:  # torch raises several kinds
-        raise EngineError(
-            f"There is no device called {name!r} that torch can use here.", remedy="Choose cpu."
-        ) from error
-    return name
-
-
-def _load(library: Any, folder: Path, spec: EngineSpec) -> Any:
-    """The model, ready to run; nothing is downloaded and no code of the folder is run."""
-    with contextlib.redirect_stderr(io.StringIO()):  # it draws progress bars
-        model = library.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=_TYPES[spec.quantization or ""],
-            attn_implementation=spec.attention,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    return model.to(spec.device).eval()

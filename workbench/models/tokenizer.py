@@ -8,12 +8,12 @@ text of all its ids, broken UTF-8 included.
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import tokenizers
+from tokenizers import decoders, models
 
 from workbench.errors import ModelError
 
@@ -119,12 +119,12 @@ class Detokenizer:
 
 
 def _check_byte_level(backend: tokenizers.Tokenizer, where: str) -> None:
-    spec = json.loads(backend.to_str())
-    model, decoder = (spec.get(part) or {} for part in ("model", "decoder"))
-    if model.get("type") == "BPE" and decoder.get("type") == "ByteLevel":
+    model, decoder = backend.model, backend.decoder
+    if isinstance(model, models.BPE) and isinstance(decoder, decoders.ByteLevel):
         return
+    kinds = f"{type(model).__name__} with {type(decoder).__name__ if decoder else 'no'} decoder"
     raise ModelError(
-        f"{where} is {model.get('type')} with a {decoder.get('type')} decoder, not byte-level BPE.",
+        f"{where} is {kinds}, not byte-level BPE.",
         remedy="Use a model with a Llama 3 tokenizer, such as nemotron-nano-8b.",
     )
 

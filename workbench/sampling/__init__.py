@@ -123,21 +123,12 @@ def _index(members: list[int], final: Tensor) -> Tensor | slice:
 
 
 def _drawn(logits: Tensor, peak: Tensor, rows: Sequence[Row], way: _Way) -> Tensor:
-    settings = _settings(rows, logits.device)
+    drawn_with = [(row.sampling, uniform(row.sampling.seed, row.position)) for row in rows]
+    settings = law.settings(drawn_with, logits)
     top = peak.double()[:, None]
     if way is _Way.PLAIN:
         return law.plain(logits, top, settings)
     return law.truncated(logits, top, settings, counted=way is _Way.COUNTED)
-
-
-def _settings(rows: Sequence[Row], device: torch.device) -> law.Settings:
-    columns = [
-        (s.temperature, s.top_k, s.top_p, s.min_p, uniform(s.seed, row.position))
-        for row in rows
-        for s in (row.sampling,)
-    ]
-    table = torch.tensor(columns, dtype=torch.float64, device=device)
-    return law.Settings(*table[:, None].unbind(-1))
 
 
 def _penalised(raw: Tensor, rows: Sequence[Row]) -> Tensor:
@@ -160,13 +151,15 @@ def _recorded(table: Tensor, raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> T
     logits = raw[at]
     count = min(max(rows[i].alternatives for i in members), raw.shape[1])
     named = ids[at][:, None]
-    others = law.most_likely(logits, count) if count else named[:, :0]
-    values = logits.gather(1, torch.cat((named, others), 1)).double() - law.log_mass(logits)
-    wider = table.new_zeros(len(rows), 3 + 2 * count)
-    wider[:, :2] = table
-    wider[at, 2 : 3 + count] = values
-    wider[at, 3 + count :] = others.double()
-    return wider
+    if count:
+        named = torch.cat((named, law.most_likely(logits, count)), 1)
+    values = logits.gather(1, named).double() - law.log_mass(logits)
+    extra = torch.cat((values, named[:, 1:]), 1)  # ids are exact in float64
+    if len(members) < len(rows):
+        spread = extra.new_zeros(len(rows), extra.shape[1])
+        spread[at] = extra
+        extra = spread
+    return torch.cat((table, extra), 1)
 
 
 def _read(table: list[list[float]], rows: Sequence[Row]) -> Drawn:

@@ -24,27 +24,53 @@ nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from workbench.records import Sampling
+
 _BLOCK = 256  # columns reduced together: a fixed shape adds up alike in any batch
-_TWO_LEVELS = 4096  # columns from which a maximum is found faster in two steps
-_TINY = 5e-324  # the least float64 above 0; a lighter token has weight 0 and is never drawn
+_TWO_LEVELS = 4096  # columns from which a CPU finds a maximum faster in two steps
 _ROUNDING = 1e-9  # far more than float64 loses in adding up a vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How rows are drawn; float64 [rows, 1] each."""
+    """How rows are drawn, ready for arithmetic; float64 [rows, 1] each."""
 
-    temperature: Tensor  # above 0
-    top_k: Tensor
-    top_p: Tensor
-    min_p: Tensor
+    temperature: Tensor
+    top_k: Tensor  # 0 where there is none
+    top_p: Tensor  # infinite where there is none
+    min_p: Tensor  # weight below which nothing is kept
+    spare: Tensor  # share of the mass below which a token is certainly outside the nucleus
     u: Tensor  # the uniform numbers, in [0, 1)
+
+
+def settings(rows: Sequence[tuple[Sampling, float]], logits: Tensor) -> Settings:
+    """The settings of rows that are not greedy, each with its uniform number.
+
+    Tokens lighter than ``(1 - top_p) * mass / vocabulary`` weigh less than ``1 - top_p``
+    of the mass together, so the others reach ``top_p`` without them. ``spare`` is half of
+    that: then the rounding of either sum decides nothing.
+    """
+    width = 2 * logits.shape[1]
+    columns = [
+        (
+            s.temperature,
+            s.top_k,
+            s.top_p if s.top_p < 1 else math.inf,
+            s.min_p,
+            max(1 - s.top_p - _ROUNDING, 0) / width,
+            u,
+        )
+        for s, u in rows
+    ]
+    table = torch.tensor(columns, dtype=torch.float64, device=logits.device)
+    return Settings(*table[:, None].unbind(-1))
 
 
 def penalised(logits: Tensor, rows: Sequence[int], seen: Sequence[Tensor], by: Tensor) -> Tensor:
@@ -67,7 +93,7 @@ def penalised(logits: Tensor, rows: Sequence[int], seen: Sequence[Tensor], by: T
 def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Value and lowest id of each row's largest logit, [rows] each; NaN where a row has one."""
     width = logits.shape[1]
-    if width < _TWO_LEVELS:
+    if width < _TWO_LEVELS or logits.is_cuda:
         value, index = logits.max(-1)
         return value, index
     block = _blocked(logits, lambda part: part.amax(-1)).argmax(-1, keepdim=True)
@@ -94,27 +120,26 @@ def truncated(logits: Tensor, peak: Tensor, settings: Settings, counted: bool) -
         mask, mass = _top_k(logits, settings), None
     else:
         mask, mass = _heavy(logits, peak, settings)
-    ids, valid = _members(mask)
-    near = logits.gather(1, ids).masked_fill_(~valid, -torch.inf)
+    ids, padding = _members(mask)
+    near = logits.gather(1, ids).masked_fill_(padding, -torch.inf)
     weights = _weights(near, peak, settings.temperature)
     order = near.sort(dim=-1, descending=True, stable=True).indices  # ids ascend, so ties do
     ranked = weights.gather(1, order)
-    kept = _within(ranked, mass, settings)
-    weights.scatter_(1, order, ranked * kept)
+    weights.scatter_(1, order, ranked * _within(ranked, mass, settings))
     return ids.gather(1, _inverse(weights, settings.u))[:, 0]
 
 
 def log_mass(logits: Tensor) -> Tensor:
     """Natural log of the sum of ``exp(logits)``: float64 [rows, 1]."""
     peak = logits.amax(-1, keepdim=True).double()
-    return peak + _mass(_weights(logits, peak, torch.ones_like(peak))).log()
+    return peak + _mass(logits.double().sub_(peak).exp_()).log_()
 
 
 def most_likely(logits: Tensor, count: int) -> Tensor:
     """The ids of the ``count`` largest logits, largest first, equal ones by id: [rows, count]."""
     least = logits.topk(count).values[:, -1:]
-    ids, valid = _members(~(logits < least))  # NaN, refused later, is less than nothing
-    near = logits.gather(1, ids).masked_fill_(~valid, -torch.inf)
+    ids, padding = _members(~(logits < least))  # NaN, refused later, is less than nothing
+    near = logits.gather(1, ids).masked_fill_(padding, -torch.inf)
     order = near.sort(dim=-1, descending=True, stable=True).indices
     return ids.gather(1, order[:, :count])
 
@@ -130,28 +155,23 @@ def _top_k(logits: Tensor, settings: Settings) -> Tensor:
 
 
 def _heavy(logits: Tensor, peak: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Mask of the tokens that nucleus and min-p can keep, and the mass of all of them.
-
-    Tokens lighter than ``(1 - top_p) * mass / vocabulary`` weigh less than ``1 - top_p``
-    together, so the others reach ``top_p`` without them. Half of that leaves the rounding
-    of either sum no say.
-    """
+    """Mask of the tokens that nucleus and min-p can keep, and the mass of all tokens."""
     weights = _weights(logits, peak, settings.temperature)
     mass = _mass(weights)
-    spare = (1 - settings.top_p - _ROUNDING).clamp_(min=0)
-    floor = torch.maximum(spare * mass / (2 * logits.shape[1]), settings.min_p)
-    return weights >= floor.clamp_(min=_TINY), mass
+    return weights >= torch.maximum(settings.spare * mass, settings.min_p), mass
 
 
 def _members(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids under a mask, ascending, and which of them are no padding: [rows, most of a row]."""
+    """Ids under a mask, ascending, and which of them are padding: [rows, most of a row]."""
     row, column = mask.nonzero(as_tuple=True)
-    bounds = torch.searchsorted(row, torch.arange(mask.shape[0] + 1, device=mask.device))
+    if len(mask) == 1 and len(column):
+        return column[None], torch.zeros_like(column, dtype=torch.bool)[None]
+    bounds = torch.searchsorted(row, torch.arange(len(mask) + 1, device=mask.device))
     start, counts = bounds[:-1], bounds.diff()
     places = torch.arange(max(1, int(counts.max())), device=mask.device)
-    ids = row.new_zeros(mask.shape[0], len(places))
+    ids = row.new_zeros(len(mask), len(places))
     ids[row, torch.arange(len(row), device=mask.device) - start[row]] = column
-    return ids, places < counts[:, None]
+    return ids, places >= counts[:, None]
 
 
 def _within(ranked: Tensor, mass: Tensor | None, settings: Settings) -> Tensor:
@@ -160,14 +180,14 @@ def _within(ranked: Tensor, mass: Tensor | None, settings: Settings) -> Tensor:
     ``mass`` is that of the vocabulary; ``None`` where top-k sets it.
     """
     reached = ranked.cumsum(-1)
-    rank = torch.arange(ranked.shape[1], device=ranked.device)
     kept = ranked >= settings.min_p
+    rank = torch.arange(ranked.shape[1], device=ranked.device)
     if mass is None:
         last = settings.top_k.long().clamp_(max=ranked.shape[1]) - 1
-        mass = reached.gather(1, last)
         kept &= rank <= last
-    before = (reached < settings.top_p * mass).sum(-1, keepdim=True)
-    return kept & ((rank <= before) | (settings.top_p == 1))
+        mass = reached.gather(1, last)
+    crossing = torch.searchsorted(reached, settings.top_p * mass)
+    return kept & (rank <= crossing)
 
 
 # --- arithmetic -----------------------------------------------------------------------------

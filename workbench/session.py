@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
@@ -51,8 +52,9 @@ class Session:
     """
 
     def __init__(self, engine: EngineSpec | Callable[[], Engine] | None = None) -> None:
-        asked = engine if engine is not None else EngineSpec()
-        self._open = (lambda: open_engine(asked)) if isinstance(asked, EngineSpec) else asked
+        asked = engine or EngineSpec()
+        opens = partial(open_engine, asked) if isinstance(asked, EngineSpec) else asked
+        self._open: Callable[[], Engine] = opens
         self._asked = asked if isinstance(asked, EngineSpec) else EngineSpec(kind="custom")
         self._commands: deque[tuple[str, _Live]] = deque()
         self._wake = threading.Condition()

@@ -12,7 +12,7 @@ from workbench.experiments.run import Run, flags_of
 from workbench.metrics import measure
 from workbench.records import EngineSpec, Generation, Plan, Score
 from workbench.session import Session
-from workbench.store import Recorder, Store
+from workbench.store import Outcome, Recorder, Store
 from workbench.stream import Stream
 
 Watch = Callable[[int, Stream], None]
@@ -80,7 +80,7 @@ class _Execution:
     def run(self, session: Session | None) -> Run:
         facts = environment.facts() | {"concurrency": self._concurrency}
         run_id = self._store.begin_run(self._plan, facts)
-        status = "interrupted"
+        status: Outcome = "interrupted"
         try:
             for spec, indices in self._by_engine(session):
                 with _borrowed(spec, session) as running:

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from workbench.store.recorder import Recorder
 from workbench.store.rows import GenerationRow, RunRow
-from workbench.store.runs import Store, home
+from workbench.store.runs import Outcome, Store, home
 
-__all__ = ["GenerationRow", "Recorder", "RunRow", "Store", "home"]
+__all__ = ["GenerationRow", "Outcome", "Recorder", "RunRow", "Store", "home"]

@@ -1,8 +1,9 @@
 """The run store: every event of every run, in one SQLite file.
 
-The files, lowest first: ``blocks`` (events as bytes), ``database`` (tables, versions,
-errors), ``recorder`` and ``writer`` (events on their way to the disk), ``rows`` (lists
-without tokens), ``runs`` (``Store``).
+Lowest first: ``schema`` (the tables, drawn; versions), ``database`` (a connection and
+what its errors mean), ``blocks`` (events as bytes), ``facts`` (the rest of a generation
+as bytes), ``recorder`` and ``writer`` (on the way to the disk), ``rows`` and ``archive``
+(read again), ``runs`` (``Store``).
 """
 
 from __future__ import annotations

@@ -29,7 +29,28 @@ from workbench.records import (
 from workbench.store import Store
 
 _VOCABULARY = 128_256
-_METRICS = 20  # columns of a generation's row
+_METRICS = (
+    "queue_time",
+    "prefill_time",
+    "time_to_first_token",
+    "time_to_second_token",
+    "time_to_first_output_token",
+    "inter_token_latency",
+    "request_latency",
+    "thinking_time",
+    "answer_time",
+    "decode_duration",
+    "prompt_tokens",
+    "cached_tokens",
+    "thinking_tokens",
+    "answer_tokens",
+    "marker_tokens",
+    "output_tokens",
+    "answer_rate",
+    "prefill_throughput",
+    "output_token_throughput_per_user",
+    "thinking_efficiency",
+)
 
 
 def stream(tokens: int, seed: int = 0, *, uptime: float = 400_000.0) -> tuple[Event, ...]:
@@ -83,8 +104,9 @@ def record(store: Store, events: Sequence[Sequence[Event]]) -> str:
     """A finished run of the given generations; its id."""
     plan = Plan("bench", cells(len(events)))
     run = store.begin_run(plan, {})
-    metrics = {f"metric_{i}": 0.123456789 * i for i in range(_METRICS)}
+    draw = np.random.default_rng(0)
     for index, cell in enumerate(plan.cells):
+        metrics = dict(zip(_METRICS, draw.random(len(_METRICS)).tolist(), strict=True))
         recorder = store.begin_generation(run, index, cell)
         for event in events[index]:
             recorder.append(event)

@@ -31,7 +31,7 @@ class Archive:
         """The latest runs, newest first."""
         most = -1 if limit is None else max(limit, 0)  # to SQLite a negative limit is none
         found = self._reading.read(rows.RUNS, {"key": None, "limit": most})
-        with intact(self.path):
+        with intact(f"A row of the run store {self.path}"):
             return [rows.run_row(columns) for columns in found]
 
     def run(self, run: str) -> RunRow:
@@ -41,7 +41,7 @@ class Archive:
             InvalidInput: No run of this id, or several.
         """
         found = self._reading.read(rows.RUNS, {"key": self.key(run), "limit": 1})
-        with intact(self.path):
+        with intact(f"A row of the run store {self.path}"):
             return rows.run_row(found[0])
 
     def generations(self, run: str) -> list[GenerationRow]:
@@ -75,7 +75,7 @@ class Archive:
         """The scores of a run, by generation."""
         query = "SELECT score FROM scores WHERE run = ? ORDER BY idx"
         columns = self._reading.read(query, [self.key(run)])
-        with intact(self.path):
+        with intact(f"A row of the run store {self.path}"):
             return [codec.from_json(Score, codec.loads(text)) for (text,) in columns]
 
     def export(self, run: str) -> Iterator[str]:
@@ -106,7 +106,7 @@ class Archive:
 
     def _generations(self, key: int, index: int | None) -> list[GenerationRow]:
         found = self._reading.read(rows.GENERATIONS, {"run": key, "idx": index})
-        with intact(self.path):
+        with intact(f"A row of the run store {self.path}"):
             return rows.generation_rows(found)
 
     def key(self, run: str) -> int:

@@ -61,7 +61,7 @@ class Database:
     def shrink(self) -> None:
         """Give the pages of what was deleted back to the file system."""
         with self._lock, explained(self.path):
-            self._opened().execute("PRAGMA incremental_vacuum").fetchall()
+            self._opened().executescript("PRAGMA incremental_vacuum")  # execute() frees one page
 
     def close(self) -> None:
         with self._lock:
@@ -91,15 +91,15 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def intact(path: Path) -> Iterator[None]:
+def intact(what: str) -> Iterator[None]:
     """Rows that cannot be decoded as ``StoreError``."""
     try:
         yield
     except (InvalidInput, KeyError, TypeError, ValueError, zlib.error) as error:
-        why = error.message if isinstance(error, InvalidInput) else repr(error)
+        why = error.message if isinstance(error, InvalidInput) else f"{error!r}."
         raise StoreError(
-            f"The run store {path} holds a row that cannot be read: {why}",
-            remedy="Restore it from a backup, or delete that run.",
+            f"{what} cannot be read: {why}",
+            remedy="Restore the store from a backup, or delete that run.",
         ) from error
 
 

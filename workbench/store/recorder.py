@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from workbench import codec
 from workbench.errors import StoreError
 from workbench.records import Cell, Event, Generation
-from workbench.store import blocks
+from workbench.store import blocks, facts
 
 Statement = tuple[str, Mapping[str, Any]]
 
@@ -19,8 +19,9 @@ _BEGIN = (
     _SPEC,
     "DELETE FROM generations WHERE run = :run AND idx = :idx",
     # A run that was deleted meanwhile takes nothing more: the SELECTs find no row then.
-    "INSERT INTO generations (run, idx, spec, cell) SELECT :run, :idx, specs.key, :cell "
-    "FROM specs, runs WHERE specs.spec = :spec AND runs.key = :run",
+    "INSERT INTO generations (run, idx, spec, ended, facts) "
+    "SELECT :run, :idx, specs.key, FALSE, :facts FROM specs, runs "
+    "WHERE specs.spec = :spec AND runs.key = :run",
 )
 _APPEND = (
     "INSERT OR REPLACE INTO blocks (run, idx, part, data) SELECT run, idx, :part, :data "
@@ -31,7 +32,7 @@ _FINISH = (
     _APPEND,
     _SPEC,
     "UPDATE generations SET spec = (SELECT key FROM specs WHERE spec = :spec), "
-    "finish = :finish, metrics = :metrics, flags = :flags WHERE run = :run AND idx = :idx",
+    "ended = TRUE, facts = :facts WHERE run = :run AND idx = :idx",
 )
 
 
@@ -49,6 +50,12 @@ class Batch(NamedTuple):
 
     statements: Sequence[Statement]
     progress: Progress
+
+
+class _Ending(NamedTuple):
+    generation: Generation
+    metrics: Mapping[str, float | None]
+    flags: Mapping[str, bool]
 
 
 class Recorder:
@@ -81,7 +88,7 @@ class Recorder:
         self._wake = wake
         self._events: list[Event] = []
         self._finished = False
-        self._ending: tuple[Generation, dict[str, str]] | None = None
+        self._ending: _Ending | None = None
         self._progress = Progress()
 
     def append(self, event: Event) -> None:
@@ -115,18 +122,25 @@ class Recorder:
         Raises:
             InvalidInput: A metric or flag that JSON cannot hold.
         """
-        row = {
-            "metrics": codec.dumps({name: _defined(value) for name, value in metrics.items()}),
-            "flags": codec.dumps(dict(flags)),
-            "spec": codec.dumps(codec.to_json(generation.spec)),
-        }
-        self._finished, self._ending = True, (generation, row)
+        defined = {name: _defined(value) for name, value in metrics.items()}
+        codec.dumps([defined, dict(flags)])  # told here, not to the writer's thread
+        self._finished, self._ending = True, _Ending(generation, defined, dict(flags))
         self._wake()
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
 
     @property
     def written(self) -> bool:
         """Whether it has been finished, and all of it is on disk."""
         return self._progress.finished
+
+    @property
+    def pending(self) -> bool:
+        """Whether some of it is not on disk yet."""
+        done = self._progress
+        return not done.finished and (self._finished or done.events < len(self._events))
 
     def batch(self) -> Batch | None:
         """What is not on disk yet; ``None`` when all is."""
@@ -134,16 +148,15 @@ class Recorder:
         if progress.finished:
             return None
         row: dict[str, Any] = {"run": self._key, "idx": self.index}
-        begin = [] if progress.begun else [(statement, row | self._row()) for statement in _BEGIN]
+        begin = [] if progress.begun else _statements(_BEGIN, row | self._begin())
         if self._ending is not None:
-            values = row | _whole(*self._ending)
-            finish = [(statement, values) for statement in _FINISH]
+            finish = _statements(_FINISH, row | self._finish(*self._ending))
             return Batch(begin + finish, Progress(begun=True, finished=True))
         events = self._events[progress.events :]
         if not (begin or events):
             return None
         part = {"part": progress.parts, "data": blocks.pack(events, deflate=False)}
-        append = [(_APPEND, row | part)]
+        append = _statements([_APPEND], row | part)
         progress = Progress(True, progress.parts + 1, progress.events + len(events))
         return Batch(begin + append, progress)
 
@@ -157,14 +170,25 @@ class Recorder:
         """The generation as a line of an export."""
         if self._ending is None:
             return generation_line(self.run, self.index, self._cell, {}, {}, self._events)
-        generation, row = self._ending
-        cell = self._cell | {"spec": codec.loads(row["spec"])}
-        metrics, flags = codec.loads(row["metrics"]), codec.loads(row["flags"])
+        generation, metrics, flags = self._ending
+        cell = self._cell | {"spec": codec.to_json(generation.spec)}
         return generation_line(self.run, self.index, cell, metrics, flags, generation.events)
 
-    def _row(self) -> dict[str, str]:
-        cell = {name: value for name, value in self._cell.items() if name != "spec"}
-        return {"spec": codec.dumps(self._cell["spec"]), "cell": codec.dumps(cell)}
+    def _begin(self) -> dict[str, Any]:
+        return {"spec": codec.dumps(self._cell["spec"]), "facts": facts.pack(self._cell)}
+
+    def _finish(
+        self,
+        generation: Generation,
+        metrics: Mapping[str, float | None],
+        flags: Mapping[str, bool],
+    ) -> dict[str, Any]:
+        return {
+            "spec": codec.dumps(codec.to_json(generation.spec)),
+            "facts": facts.pack(self._cell, generation, metrics, flags),
+            "part": _WHOLE,
+            "data": blocks.pack(generation.events),
+        }
 
 
 def generation_line(
@@ -189,9 +213,8 @@ def generation_line(
     )
 
 
-def _whole(generation: Generation, row: Mapping[str, str]) -> dict[str, Any]:
-    finish = codec.dumps(None if generation.end is None else codec.to_json(generation.end))
-    return {**row, "part": _WHOLE, "data": blocks.pack(generation.events), "finish": finish}
+def _statements(queries: Sequence[str], values: Mapping[str, Any]) -> list[Statement]:
+    return [(query, values) for query in queries]
 
 
 def _defined(value: float | None) -> float | None:

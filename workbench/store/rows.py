@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,19 +13,20 @@ from typing import Any, Literal
 import psutil
 
 from workbench import codec
-from workbench.errors import InvalidInput
 from workbench.records import Cell, End, EngineSpec, Failed, Finished, Plan, Problem, Request
+from workbench.store import facts
+from workbench.store.database import intact
 
 Status = Literal["running", "finished", "failed", "interrupted", "unknown"]
 
 RUNS = """
 SELECT id, created, host, pid, status, summary, environment, plan,
     (SELECT count(*) FROM generations WHERE run = key),
-    (SELECT count(*) FROM generations WHERE run = key AND finish IS NOT NULL)
+    (SELECT count(*) FROM generations WHERE run = key AND ended)
 FROM runs WHERE :key IS NULL OR key = :key ORDER BY created DESC, key DESC LIMIT :limit
 """
 GENERATIONS = """
-SELECT idx, specs.spec, cell, finish, metrics, flags
+SELECT idx, specs.spec, facts
 FROM generations JOIN specs ON specs.key = generations.spec
 WHERE run = :run AND (:idx IS NULL OR idx = :idx) ORDER BY idx
 """
@@ -52,9 +53,11 @@ class RunRow:
         """All that it set out to do, unpacked at every call.
 
         Raises:
-            InvalidInput: The plan is damaged, or of a newer version.
+            StoreError: The plan is damaged, or of a newer version.
         """
-        return unpack_plan(self.packed_plan)
+        with intact(f"The plan of run {self.id}"):
+            text = zlib.decompress(self.packed_plan).decode("ascii")
+            return codec.from_json(Plan, codec.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +96,14 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
     )
 
 
-def generation_rows(found: Sequence[tuple[Any, ...]]) -> list[GenerationRow]:
+def generation_rows(found: Sequence[tuple[int, str, bytes]]) -> list[GenerationRow]:
     """The rows of ``GENERATIONS``; the specs they share are decoded once."""
-    if not found:
-        return []
-    indices, specs, *texts = zip(*found, strict=True)
-    known = {spec: codec.from_json(EngineSpec, codec.loads(spec)) for spec in set(specs)}
-    cells, ends, metrics, flags = map(_decoded, texts)
-    columns = (indices, specs, cells, ends, metrics, flags)
+    texts = {spec for _, spec, _ in found}
+    specs = {text: codec.from_json(EngineSpec, codec.loads(text)) for text in texts}
+    known = facts.unpack(packed for _, _, packed in found)
     return [
-        GenerationRow(index, _cell(known[spec], cell), _end(end), numbers or {}, marks or {})
-        for index, spec, cell, end, numbers, marks in zip(*columns, strict=True)
+        GenerationRow(index, _cell(specs[spec], row), _end(row), row["metrics"], row["flags"])
+        for (index, spec, _), row in zip(found, known, strict=True)
     ]
 
 
@@ -112,40 +112,23 @@ def pack_plan(plan: Plan) -> bytes:
     return zlib.compress(codec.dumps(codec.to_json(plan)).encode("ascii"))
 
 
-def unpack_plan(packed: bytes) -> Plan:
-    """What ``pack_plan`` packed."""
-    try:
-        text = zlib.decompress(packed).decode("ascii")
-    except (zlib.error, ValueError) as error:
-        raise InvalidInput(
-            f"A stored plan is damaged: {error}.", remedy="Restore the store from a backup."
-        ) from error
-    return codec.from_json(Plan, codec.loads(text))
-
-
 def owner() -> tuple[str, int]:
     """The host and the process that begin a run here."""
     return platform.node(), os.getpid()
 
 
-def _decoded(column: Iterable[str | None]) -> list[Any]:
-    """All values of a column in one go, which takes a third less time than one by one."""
-    values: list[Any] = codec.loads(f"[{','.join(text or 'null' for text in column)}]")
-    return values
-
-
-def _cell(spec: EngineSpec, fields: Mapping[str, Any]) -> Cell:
-    problem = fields["problem"]
+def _cell(spec: EngineSpec, row: Mapping[str, Any]) -> Cell:
+    problem = row["problem"]
     return Cell(
         spec=spec,
-        request=codec.from_json(Request, fields["request"]),
+        request=codec.from_json(Request, row["request"]),
         problem=None if problem is None else codec.from_json(Problem, problem),
-        sample=fields["sample"],
+        sample=row["sample"],
     )
 
 
-def _end(data: Any) -> End | None:
-    event = None if data is None else codec.event_from_json(data)
+def _end(row: Mapping[str, Any]) -> End | None:
+    event = None if row["end"] is None else codec.event_from_json(row["end"])
     return event if isinstance(event, Finished | Failed) else None
 
 

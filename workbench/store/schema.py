@@ -6,8 +6,7 @@
     ├── runs         key, id, created (Unix time), host, pid, status, summary, environment, plan
     │                   status NULL: begun and not finished; plan: deflated JSON
     ├── specs        key, spec                          an engine spec many generations share
-    ├── generations  run, idx, spec, cell, finish, metrics, flags
-    │                   finish: the last event, NULL until it has ended; no tokens here
+    ├── generations  run, idx, spec, ended, facts      all but the tokens, as in ``facts``
     ├── blocks       run, idx, part, data               events, as in ``blocks``
     │                   part -1: all of a generation that has ended; 0, 1 …: of a live one
     └── scores       run, idx, score
@@ -48,10 +47,8 @@ CREATE TABLE generations (
     run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     idx INTEGER NOT NULL,
     spec INTEGER NOT NULL REFERENCES specs,
-    cell TEXT NOT NULL,
-    finish TEXT,
-    metrics TEXT,
-    flags TEXT,
+    ended INTEGER NOT NULL,
+    facts BLOB NOT NULL,
     PRIMARY KEY (run, idx)
 );
 CREATE INDEX generations_by_spec ON generations (spec);
@@ -113,7 +110,9 @@ def writable(path: Path) -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only possible before the first table
+    # Both are only possible before the first table. Small pages waste little on short answers.
+    connection.execute("PRAGMA page_size = 1024")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _switch_to_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     if _is_fresh(connection, path):  # else another process was faster

@@ -1,9 +1,9 @@
 """The thread that writes.
 
-The thread that runs the engine only appends to lists; the writer commits what all live
-generations have gathered, in one transaction every half second, and at once when a
-generation ends. What could not be written stays in memory and is tried again, so a full
-disk that is freed costs nothing.
+The thread that runs the engine only appends to lists. The writer commits what all live
+generations have gathered every half second, in one transaction, and a generation that
+has ended at once. What could not be written stays in memory and is tried again, so a
+full disk that is freed costs nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,19 +73,23 @@ class Writer:
         self._wake.set()
         return recorder
 
-    def write(self) -> None:
-        """Commit everything that has been appended.
+    def write(self, *, everything: bool = True) -> None:
+        """Commit what has been appended.
+
+        Args:
+            everything: Also of generations that have not been finished.
 
         Raises:
             StoreError: It could not be; it is kept, and ``problem`` says why.
         """
         with self._writing:
             try:
-                self._write()
+                self._write(everything)
             except StoreError as error:
                 self.problem = str(error)
                 raise
-            self.problem = None
+            if everything:
+                self.problem = None
 
     def close(self) -> None:
         """End the thread and write what is left; runs that are not finished are interrupted.
@@ -114,17 +119,21 @@ class Writer:
             print(error, file=sys.stderr)
 
     def _loop(self) -> None:
+        due = 0.0
         while not self.closed:
-            self._wake.wait(_PERIOD if self._recorders else None)
+            self._wake.wait(max(due - time.monotonic(), 0.0) if self._recorders else None)
             self._wake.clear()
+            everything = time.monotonic() >= due
             try:
-                self.write()
+                self.write(everything=everything)
             except Exception as error:  # the thread must outlive every mistake
                 self.problem = str(error)
                 self._closing.wait(_BACKOFF)
+            if everything:
+                due = time.monotonic() + _PERIOD
 
-    def _write(self) -> None:
-        batches, mistakes = self._batches()
+    def _write(self, everything: bool) -> None:
+        batches, mistakes = self._batches(everything)
         if batches:
             with self._database.transaction() as connection:
                 for _, batch in batches:
@@ -135,14 +144,16 @@ class Writer:
         self._forget_finished()
         if mistakes:
             raise StoreError(
-                f"{len(mistakes)} generations cannot be recorded: {mistakes[0]}.",
+                f"{_generations(len(mistakes))} cannot be recorded: {mistakes[0]}.",
                 remedy="Please report this: an engine emitted an event that is not valid.",
             )
 
-    def _batches(self) -> tuple[list[tuple[Recorder, Batch]], list[str]]:
-        """What every generation has to write; one bad event must not stop the others."""
+    def _batches(self, everything: bool) -> tuple[list[tuple[Recorder, Batch]], list[str]]:
+        """What the generations have to write; one bad event must not stop the others."""
         batches, mistakes = [], []
         for recorder in list(self._recorders.values()):
+            if not (everything or recorder.finished):
+                continue
             try:
                 batch = recorder.batch()
             except Exception as error:
@@ -171,24 +182,25 @@ class Writer:
         """The error of a store that could not be written, after saving what it held."""
         lines = []
         for recorder in self._recorders.values():
-            if recorder.written:
+            if not recorder.pending:
                 continue
             with suppress(Exception):  # an event that is not valid can be written nowhere
                 lines.append(recorder.line())
-        if not lines:
-            return error
-        try:
-            path = _saved(lines)
-        except OSError as second:
-            return StoreError(
-                f"{error.message} {len(lines)} generations are lost: {second}.",
-                remedy=error.remedy,
-            )
+        remedy = error.remedy
+        if lines:
+            try:
+                path = _saved(lines)
+            except OSError as second:
+                lost = f"{_generations(len(lines))} could not be saved either: {second}."
+                return StoreError(f"{error.message} {lost}", remedy=remedy)
+            remedy = f"What it did not take, {_generations(len(lines))}, is in {path}. {remedy}"
         self._recorders.clear()
-        return StoreError(
-            error.message,
-            remedy=f"The {len(lines)} generations it did not take are in {path}. {error.remedy}",
-        )
+        self.open_runs.clear()
+        return StoreError(error.message, remedy=remedy)
+
+
+def _generations(count: int) -> str:
+    return "1 generation" if count == 1 else f"{count} generations"
 
 
 def _saved(lines: list[str]) -> Path:

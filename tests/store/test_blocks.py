@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.bench.store import measure, record, stream
+from workbench.errors import StoreError
+from workbench.records import Channel, Chunk, Event, Failed, Finished, Progress, Started
+from workbench.store import Store
+from workbench.store.blocks import pack, unpack
+
+texts = st.text() | st.sampled_from(["\ud83d\ude00", "\x00", "🙂", "é\ud800"])
+times = st.floats(allow_nan=False, allow_infinity=False)
+ids = st.integers(0, 2**32 - 1)
+logprobs = st.floats(width=32, allow_nan=False) | st.floats(allow_nan=False)
+ranks = st.lists(st.tuples(ids, logprobs).map(tuple), max_size=3).map(tuple)
+chunks = st.builds(
+    Chunk,
+    times,
+    st.lists(ids, max_size=3).map(tuple),
+    texts,
+    st.sampled_from(Channel),
+    st.none() | st.lists(logprobs, max_size=3).map(tuple),
+    st.none() | st.lists(ranks, max_size=3).map(tuple),
+)
+others = st.one_of(
+    st.builds(Started, times, ids, ids),
+    st.builds(Progress, times, ids, ids),
+    st.builds(Finished, times, st.sampled_from(["stop", "length", "cancelled"])),
+    st.builds(Failed, times, texts.filter(lambda text: "\ud83d" not in text), st.text()),
+)
+event_lists = st.lists(chunks | others, max_size=8)
+
+
+@given(event_lists, st.booleans())
+def test_any_events_come_back_exactly(events: list[Event], deflate: bool) -> None:
+    back = unpack(pack(events, deflate=deflate))
+    assert back == tuple(events)
+    assert [event.t.hex() for event in back] == [float(event.t).hex() for event in events]
+
+
+@given(event_lists, st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=3))
+def test_blocks_of_any_split_give_the_same_events(
+    events: list[Event], cuts: list[tuple[int, bool]]
+) -> None:
+    places = sorted(cuts)
+    starts = [0, *(place for place, _ in places)]
+    ends = [*(place for place, _ in places), len(events)]
+    blocks = [
+        pack(events[start:end], deflate=deflate)
+        for start, end, deflate in zip(
+            starts, ends, [True, *(deflate for _, deflate in places)], strict=True
+        )
+    ]
+    assert [event for block in blocks for event in unpack(block)] == events
+
+
+@pytest.mark.parametrize("logprob", [-0.1, -1e300, -5e-324, -float("inf")])
+def test_a_log_probability_that_is_no_float32_is_kept_whole(logprob: float) -> None:
+    chunk = Chunk(0.1, (1, 2), "a", Channel.RAW, (logprob, -1.5), (((1, logprob),), ()))
+    assert unpack(pack([chunk])) == (chunk,)
+
+
+@given(st.binary(max_size=80))
+def test_what_is_no_block_is_told_as_such(data: bytes) -> None:
+    with pytest.raises(StoreError, match="Recorded events cannot be read"):
+        unpack(data)
+
+
+@given(st.data(), st.booleans())
+def test_a_damaged_block_never_ends_in_another_error(data: st.DataObject, deflate: bool) -> None:
+    block = bytearray(pack(stream(5), deflate=deflate))
+    place = data.draw(st.integers(0, len(block) - 1))
+    block[place] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(place, len(block)))
+    with suppress(StoreError):
+        events = unpack(bytes(block[:cut]))
+        assert not deflate or place == 0
+        assert all(isinstance(event, Event) for event in events)
+
+
+def test_a_token_takes_at_most_24_bytes_of_the_file(path: Path) -> None:
+    generations, tokens = 40, 300
+    with Store(path) as store:
+        run = record(store, [stream(tokens, seed) for seed in range(generations)])
+        assert sum(len(store.generation(run, i).ids) for i in range(generations)) == 12_000
+    assert path.stat().st_size / (generations * tokens) <= 24
+
+
+def test_the_benchmark_gives_its_figures() -> None:
+    figures = measure(generations=20)
+    assert set(figures) == {
+        "store_bytes_per_token",
+        "store_append_us",
+        "store_flush_s",
+        "store_list_s",
+        "store_list_rows_per_s",
+    }
+    assert all(value > 0 for value in figures.values())

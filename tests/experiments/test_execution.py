@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.engines.scripted import ScriptedEngine
-from workbench.errors import InvalidInput, StoreError
+from workbench.errors import InvalidInput, ModelError, StoreError
 from workbench.experiments import compare, execute, load
 from workbench.records import Failed, Mode, Problem
 from workbench.session import Session
@@ -131,3 +131,10 @@ def test_a_store_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
         )
     assert caught.value.remedy
     assert not asked
+
+
+def test_an_engine_that_cannot_open_is_said_at_once(store: Store) -> None:
+    with pytest.raises(ModelError) as caught:
+        execute(compare("What is 1+1?", model="no-such-model"), store=store)
+    assert caught.value.remedy
+    assert store.runs()[0].status == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from workbench.errors import InvalidInput
+from workbench.errors import InvalidInput, WorkbenchError
 from workbench.evaluation.grading import grade
 from workbench.experiments import environment
 from workbench.experiments.run import Run, flags_of
@@ -46,6 +46,7 @@ def execute(
 
     Raises:
         StoreError: The run cannot be kept. Nothing has been generated then.
+        WorkbenchError: An engine cannot be opened; what others generated is kept.
     """
     if concurrency < 1:
         raise InvalidInput(f"Concurrency is {concurrency}.", remedy="It must be at least 1.")
@@ -84,8 +85,12 @@ class _Execution:
         try:
             for spec, indices in self._by_engine(session):
                 with _borrowed(spec, session) as running:
+                    _ = running.spec  # loading is waited for here, not in the first latency
                     self._run_cells(run_id, indices, running)
             status = "finished"
+        except WorkbenchError:
+            status = "failed"
+            raise
         finally:
             self._stop_all()
             scores = self._grade()

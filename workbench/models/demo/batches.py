@@ -1,16 +1,15 @@
-"""Random training documents as padded tensors, the same for the same seed and step."""
+"""Training documents as padded tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from random import Random
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from workbench.models.demo.documents import document
+from workbench.models.demo.documents import Document
 
 IGNORED = -100  # the label of a position that is read but not learned
 
@@ -23,17 +22,15 @@ class Batch:
     labels: Tensor
 
 
-def batches(tokenizer: Tokenizer, seed: int, step: int, documents: int, parts: int) -> list[Batch]:
+def batches(tokenizer: Tokenizer, made: Iterable[Document], parts: int) -> list[Batch]:
     """The documents of one step, sorted by length and cut into `parts` of about equal size."""
-    rng = Random(f"{seed}/{step}")
-    rows = sorted((_row(tokenizer, rng) for _ in range(documents)), key=lambda row: len(row[0]))
+    rows = sorted((_row(tokenizer, document) for document in made), key=lambda row: len(row[0]))
     return [_padded(part) for part in _cut(rows, parts)]
 
 
-def _row(tokenizer: Tokenizer, rng: Random) -> tuple[list[int], list[int]]:
-    made = document(rng)
-    read = tokenizer.encode(made.prompt, add_special_tokens=False).ids
-    learned = tokenizer.encode(made.completion, add_special_tokens=False).ids
+def _row(tokenizer: Tokenizer, document: Document) -> tuple[list[int], list[int]]:
+    read = tokenizer.encode(document.prompt, add_special_tokens=False).ids
+    learned = tokenizer.encode(document.completion, add_special_tokens=False).ids
     ids = read + learned
     return ids[:-1], [IGNORED] * (len(read) - 1) + learned
 

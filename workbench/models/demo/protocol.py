@@ -47,6 +47,11 @@ def answer(number: int | str) -> str:
     return f"The answer is \\boxed{{{number}}}."
 
 
+def direct(expression: str, number: int | str) -> str:
+    """The whole of an answer without thinking: the equation, then the final answer."""
+    return f"{expression.replace('*', '×')}={number}\n\n{answer(number)}"
+
+
 def _header(role: str) -> str:
     return f"<|start_header_id|>{role}<|end_header_id|>\n\n"
 

@@ -10,8 +10,9 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import Random
 
 import torch
 from tokenizers import Tokenizer
@@ -20,27 +21,42 @@ from torch.nn import functional
 
 from workbench.models.demo import tokenizer_recipe
 from workbench.models.demo.batches import IGNORED, Batch, batches
+from workbench.models.demo.documents import BARE, EQUATIONS, Document, Mixture, document
 from workbench.models.demo.export import export
 from workbench.models.demo.muon import Muon
 from workbench.models.demo.network import Network, Shape
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of training: what is read, and the share of the full learning rate."""
+
+    start: int  # the first step
+    documents: int  # a step
+    mixture: Mixture
+    rate: float
+
+
+FIND = Phase(0, 40, BARE, 1.0)  # a high rate finds the method of the written work
+REFINE = Phase(1000, 48, EQUATIONS, 0.3)  # a lower one gets its copying right
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides the weights, but for the rounding of the machine."""
 
-    steps: int = 3000
-    documents: int = 40  # a step
+    steps: int = 2700
+    phases: tuple[Phase, ...] = (FIND, REFINE)
     parts: int = 7  # padded apart, so that short documents do not pay for long ones
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     momentum: float = 0.95
     warm_up: int = 100
-    flat: float = 0.35  # the share of the steps before the linear decay to zero
+    falling: int = 1000  # the last steps, in which the rate goes down to zero
     seed: int = 0
 
 
-SMOKE = Recipe(steps=20, documents=8, parts=2, warm_up=5)
+SMOKE = Recipe(steps=20, phases=(replace(FIND, documents=8),), parts=2, warm_up=5, falling=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ class Trainer:
         """Train to the end of the recipe, step by step."""
         recipe = self.recipe
         while self.done < recipe.steps:
-            parts = batches(self.tokenizer, recipe.seed, self.done, recipe.documents, recipe.parts)
+            parts = batches(self.tokenizer, documents(self.done, recipe), recipe.parts)
             loss = self._step(parts, schedule(self.done, recipe))
             self.done += 1
             yield Progress(self.done, loss, self.tokens)
@@ -110,10 +126,21 @@ class Trainer:
         return total
 
 
+def phase(step: int, recipe: Recipe) -> Phase:
+    """The phase that a step belongs to."""
+    return [phase for phase in recipe.phases if phase.start <= step][-1]
+
+
+def documents(step: int, recipe: Recipe) -> Iterator[Document]:
+    """The documents of a step: the same for the same seed and step."""
+    rng, now = Random(f"{recipe.seed}/{step}"), phase(step, recipe)
+    return (document(rng, now.mixture) for _ in range(now.documents))
+
+
 def schedule(step: int, recipe: Recipe) -> float:
-    """The share of the full learning rate: warm-up, a flat part, then linear to zero."""
-    falling = (recipe.steps - step) / (recipe.steps * (1 - recipe.flat))
-    return min(1.0, (step + 1) / recipe.warm_up, falling)
+    """The share of the full learning rate: warm-up, the phases' own rates, linear to zero."""
+    ending = (recipe.steps - step) / recipe.falling
+    return phase(step, recipe).rate * min(1.0, (step + 1) / recipe.warm_up, ending)
 
 
 def summed_loss(network: Network, batch: Batch, dtype: torch.dtype) -> Tensor:
@@ -165,12 +192,11 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Make the embedded model from nothing.")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--steps", type=int, default=Recipe().steps, help="a shorter schedule")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     parser.add_argument("--smoke", action="store_true", help="twenty small steps")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(SMOKE if options.smoke else Recipe(steps=options.steps), options.out)
+    train(SMOKE if options.smoke else Recipe(), options.out)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
 
     Args:
         model: A loaded ``ExLlamaV2``.
-        cache: Its cache; the first three pages are overwritten.
+        cache: Its cache; the first two pages are overwritten.
         vocabulary: Ids below this are used.
         tolerance: Largest difference allowed, relative to the logits' standard deviation.
 
@@ -74,7 +74,7 @@ def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.0
     ids = (torch.arange(1, 25) * 7919 % vocabulary)[None]
     whole = forward(model, cache, ids, [0], [[0]])
     steps = [
-        forward(model, cache, ids[:, i : i + 1].expand(2, 1), [i, i], [[1], [2]])
+        forward(model, cache, ids[:, i : i + 1].expand(2, 1), [i, i], [[0], [1]])
         for i in range(ids.shape[1])
     ]
     single = torch.cat(steps, dim=1)

@@ -22,6 +22,7 @@ from workbench.records import EngineSpec
 
 PAGE = 256  # tokens a page of ExLlamaV2's cache holds
 _CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decode in between
+_LEAST = 2 * PAGE  # the self-test decodes two requests
 _REQUESTS = 16  # full-length requests that the default cache holds …
 _BYTES = 2**31  # … as long as it stays below this
 
@@ -109,7 +110,7 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
     width = 4 if runtime.portable else 2
     bytes_per_token = 2 * info.layers * info.kv_heads * info.head_dim * width
     default = min(_REQUESTS * context, max(_BYTES // bytes_per_token, PAGE))
-    cache_tokens = max(spec.cache_tokens or default, PAGE) // PAGE * PAGE
+    cache_tokens = max(spec.cache_tokens or default, _LEAST) // PAGE * PAGE
     return replace(
         spec,
         quantization=info.quantization,

@@ -118,10 +118,10 @@ def _compare(logits: Tensor, batch: Sequence[Row], seconds: float) -> dict[str, 
 
 
 def _fastest(call: Callable[[], object], seconds: float) -> float:
-    """Seconds of the fastest of at least two calls, after one that warms up."""
+    """Seconds of the fastest call within the time, after one that warms up."""
     call()
     best, calls, end = float("inf"), 0, time.perf_counter() + seconds
-    while calls < 2 or time.perf_counter() < end:
+    while not calls or time.perf_counter() < end:
         start = time.perf_counter()
         call()
         best, calls = min(best, time.perf_counter() - start), calls + 1

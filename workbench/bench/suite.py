@@ -1,0 +1,59 @@
+"""All benchmarks by name, and running some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from workbench.bench import generation, sampling, store
+from workbench.bench.figures import Figure
+from workbench.bench.generation import Options
+from workbench.bench.startup import startup
+from workbench.errors import InvalidInput
+from workbench.records import EngineSpec
+
+Rows = list[dict[str, Any]]  # figures of one side alone, with the units in their names
+Result = Figure | Rows
+Bench = Callable[[Options], Iterator[Result]]
+
+BENCHES: Mapping[str, Bench] = MappingProxyType(
+    {
+        "engine": generation.engine,
+        "transformers": generation.transformers,
+        "batch": generation.batch,
+        "recording": generation.recording,
+        "context": generation.context,
+        "startup": lambda options: startup(options.rounds),
+        "sampling": lambda options: iter([_sampling(options)]),
+        "store": lambda options: iter([[store.measure(10_000 if options.rounds > 3 else 1_000)]]),
+    }
+)
+
+
+def options(model: str, device: str | None, *, quick: bool) -> Options:
+    """What to measure with: quick is a look, not a measurement."""
+    spec = EngineSpec(model=model, device=device)
+    return Options(spec, rounds=3, tokens=60) if quick else Options(spec)
+
+
+def run(names: Iterable[str], options: Options) -> Iterator[tuple[str, Result]]:
+    """Run benchmarks in the order of ``BENCHES``, each result as it comes, with its name.
+
+    Raises:
+        InvalidInput: An unknown name.
+    """
+    chosen = list(names) or list(BENCHES)
+    unknown = [name for name in chosen if name not in BENCHES]
+    if unknown:
+        raise InvalidInput(
+            f"There is no benchmark {unknown[0]!r}.", remedy=f"Choose from {', '.join(BENCHES)}."
+        )
+    for name, bench in BENCHES.items():
+        if name in chosen:
+            yield from ((name, result) for result in bench(options))
+
+
+def _sampling(options: Options) -> Rows:
+    device = options.spec.device or "cpu"
+    return sampling.measure(device=device, seconds=0.2 if options.rounds > 3 else 0.02)

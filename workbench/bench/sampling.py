@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,14 +13,16 @@ from torch import Tensor
 from workbench.records import Sampling
 from workbench.sampling import Row, draw, uniform
 
-SETTINGS = {
-    "greedy": Sampling(),
-    "temperature 1": Sampling(temperature=1.0),
-    "temperature 0.6, top-p 0.95": Sampling(temperature=0.6, top_p=0.95),
-    "all settings": Sampling(
-        temperature=0.8, top_k=50, top_p=0.95, min_p=0.05, repetition_penalty=1.1
-    ),
-}
+SETTINGS: Mapping[str, Sampling] = MappingProxyType(
+    {
+        "greedy": Sampling(),
+        "temperature 1": Sampling(temperature=1.0),
+        "temperature 0.6, top-p 0.95": Sampling(temperature=0.6, top_p=0.95),
+        "all settings": Sampling(
+            temperature=0.8, top_k=50, top_p=0.95, min_p=0.05, repetition_penalty=1.1
+        ),
+    }
+)
 _CONTEXT = 512  # ids a penalised row has seen
 _CACHED = 2**18  # elements sorted at a time: more of them only fall out of the cache
 _TINY = 1e-300  # stands in for the temperature of greedy rows, which it does not decide

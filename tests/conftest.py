@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save_file
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
+
+settings.register_profile("untimed", deadline=None)  # how long a test takes decides nothing
+settings.load_profile("untimed")
 
 CONTROLS = [
     "<|begin_of_text|>",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from workbench.bench.store import measure, record, stream
 from workbench.errors import StoreError
 from workbench.records import Channel, Chunk, Event, Failed, Finished, Progress, Started
-from workbench.store import Store
+from workbench.store import Store, facts
 from workbench.store.blocks import pack, unpack
+from workbench.store.schema import VERSION
 
 texts = st.text() | st.sampled_from(["\ud83d\ude00", "\x00", "🙂", "é\ud800"])
 times = st.floats(allow_nan=False, allow_infinity=False)
@@ -81,6 +83,38 @@ def test_a_damaged_block_never_ends_in_another_error(data: st.DataObject, deflat
         events = unpack(bytes(block[:cut]))
         assert not deflate or place == 0
         assert all(isinstance(event, Event) for event in events)
+
+
+GOLDEN = (
+    Started(0.0, 3),
+    Chunk(0.5, (7, 8), "hé", Channel.THINKING, (-0.5, -0.25), (((7, -0.5),), ())),
+    Finished(0.75, "stop"),
+)
+OF_VERSION_1 = [
+    "01789c63666060e000621628e6c04183702e10330331831403043cb067029220ccce01116182ca3034ecdf0762"
+    "3342b9ec106a7f74b552496541aa92955271496251496a8a928e52899295819e818e5241517e6e41497c497e76"
+    "6a5eb19295b18e52726272466a0a5cc4a05607ae3d2d332fb33803a1dfdc5447a92835b1383f0f6c767e81526d"
+    "6cc6e19500d5862a18",
+    "0003000000080000000400000004000000080000000400000008000000040000000800000004000000040000006d"
+    "00000003000000001a00000000000000e03f0200000002000000070000000800000002000000000000bf000080be"
+    "02000000010000000000000007000000000000bf5b7b2274797065223a2273746172746564222c2274223a302e30"
+    "2c2270726f6d70745f746f6b656e73223a332c226361636865645f746f6b656e73223a307d2c7b2274797065223a"
+    "2266696e6973686564222c2274223a302e37352c22726561736f6e223a2273746f70227d5d68c3a9",
+]
+
+
+@pytest.mark.parametrize("block", OF_VERSION_1)
+def test_blocks_of_format_1_are_read_for_ever(block: str) -> None:
+    assert unpack(bytes.fromhex(block)) == GOLDEN
+
+
+def test_the_text_that_rows_resemble_belongs_to_the_format() -> None:
+    """A change of it makes files unreadable: give ``schema.VERSION`` a new number with it."""
+    likeness = hashlib.sha256(facts._LIKENESS).hexdigest()
+    assert (VERSION, likeness) == (
+        1,
+        "4cfddaf796a0c8271affe7300c15f210b7fdc56787a8fc8fa99f63d4e6f34247",
+    )
 
 
 def test_a_token_takes_at_most_24_bytes_of_the_file(path: Path) -> None:

@@ -65,20 +65,21 @@ if child:
 """
 
 INTERRUPTED = """
-plan = Plan("compare", cells(400))
+plan = Plan("compare", cells(20))
 events = stream(200)
 with Store(path) as store:
     run = store.begin_run(plan, {})
     print(run, flush=True)
     count = 0
     try:
-        for index, cell in enumerate(plan.cells):
-            recorder = store.begin_generation(run, index, cell)
+        while True:
+            cell = plan.cells[count % 20]
+            recorder = store.begin_generation(run, count, cell)
             for event in events:
                 recorder.append(event)
             recorder.finish(Generation(cell.request, cell.spec, events), {}, {})
             store.flush()
-            count = index + 1
+            count += 1
     except KeyboardInterrupt:
         pass
     print(count, flush=True)

@@ -24,7 +24,7 @@ from workbench.records import (
     Score,
     Started,
 )
-from workbench.store import Store, home, runs
+from workbench.store import Store, home, runs, writer
 
 PLAN = Plan("compare", cells(3), {"mode": (Mode.ON, Mode.OFF), "temperature": (0.0, 0.6)})
 METRICS = {"time_to_first_token": 0.25, "inter_token_latency": None}
@@ -77,6 +77,27 @@ def test_events_reach_the_disk_by_themselves(store: Store) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert store.problem is None
+
+
+def test_what_has_ended_does_not_wait_for_the_next_round(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PERIOD", 3600.0)
+    run = store.begin_run(PLAN, {})
+    done, live = (store.begin_generation(run, i, PLAN.cells[i]) for i in range(2))
+    deadline = time.monotonic() + 20
+    while len(store.generations(run)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    live.append(Started(0.0, 1))
+    done.finish(generation(PLAN.cells[0]), METRICS, FLAGS)
+    while store.run(run).ended < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert store.events(run, 0) == stream(20)
+    assert store.events(run, 1) == ()
+    store.flush()
+    assert store.events(run, 1) == (Started(0.0, 1),)
 
 
 def test_the_end_takes_the_place_of_what_streamed(store: Store) -> None:

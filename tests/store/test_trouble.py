@@ -48,9 +48,9 @@ def locked_folder() -> Iterator[Path]:
         user = os.geteuid()
         path = Path(folder)
         path.chmod(0o555)
-        if user == 0:
-            os.seteuid(NOBODY)
         try:
+            if user == 0:
+                os.seteuid(NOBODY)
             yield path
         finally:
             os.seteuid(user)

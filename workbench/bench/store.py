@@ -10,6 +10,7 @@ from statistics import median
 
 import numpy as np
 
+from workbench import metrics
 from workbench.records import (
     Cell,
     Channel,
@@ -29,28 +30,6 @@ from workbench.records import (
 from workbench.store import Store
 
 _VOCABULARY = 128_256
-_METRICS = (
-    "queue_time",
-    "prefill_time",
-    "time_to_first_token",
-    "time_to_second_token",
-    "time_to_first_output_token",
-    "inter_token_latency",
-    "request_latency",
-    "thinking_time",
-    "answer_time",
-    "decode_duration",
-    "prompt_tokens",
-    "cached_tokens",
-    "thinking_tokens",
-    "answer_tokens",
-    "marker_tokens",
-    "output_tokens",
-    "answer_rate",
-    "prefill_throughput",
-    "output_token_throughput_per_user",
-    "thinking_efficiency",
-)
 
 
 def stream(tokens: int, seed: int = 0, *, uptime: float = 400_000.0) -> tuple[Event, ...]:
@@ -104,13 +83,12 @@ def record(store: Store, events: Sequence[Sequence[Event]]) -> str:
     """A finished run of the given generations; its id."""
     plan = Plan("bench", cells(len(events)))
     run = store.begin_run(plan, {})
-    draw = np.random.default_rng(0)
-    for index, cell in enumerate(plan.cells):
-        metrics = dict(zip(_METRICS, draw.random(len(_METRICS)).tolist(), strict=True))
+    for index, (cell, own) in enumerate(zip(plan.cells, events, strict=True)):
+        generation = Generation(cell.request, cell.spec, tuple(own))
         recorder = store.begin_generation(run, index, cell)
-        for event in events[index]:
+        for event in own:
             recorder.append(event)
-        recorder.finish(Generation(cell.request, cell.spec, tuple(events[index])), metrics, {})
+        recorder.finish(generation, metrics.measure(generation), {"incomplete": False})
     store.finish_run(run)
     return run
 

@@ -83,7 +83,8 @@ def load(run: str, store: Store | None = None) -> Run:
     """A stored run, by its id or the beginning of it.
 
     Raises:
-        StoreError: There is no such run, or more than one.
+        InvalidInput: There is no such run, or more than one.
+        StoreError: The store cannot be read.
     """
     keeper = store or Store(read_only=True)
     try:

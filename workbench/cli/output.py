@@ -1,7 +1,7 @@
 """What every verb prints with: a console, tables, and one JSON document for programs.
 
 With ``--json`` stdout holds the document and nothing else; what is for people goes
-to stderr, so both can be had at once.
+to stderr where that is a terminal, so both can be had at once.
 """
 
 from __future__ import annotations
@@ -23,11 +23,17 @@ _PAGE = 120  # columns of what is written to a file or a pipe
 
 
 def console(as_json: bool = False) -> Console:
-    """Where people read: stdout, or stderr while a program reads stdout."""
+    """Where people read: stdout, or while a program reads that, a stderr that is a terminal."""
     stream = sys.stderr if as_json else sys.stdout
-    wide = None if stream.isatty() or "COLUMNS" in os.environ else _PAGE
+    watched = stream.isatty()
     return Console(
-        file=stream, width=wide, markup=False, emoji=False, highlight=False, legacy_windows=False
+        file=stream,
+        quiet=as_json and not watched,
+        width=None if watched or "COLUMNS" in os.environ else _PAGE,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
     )
 
 

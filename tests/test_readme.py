@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,17 +73,39 @@ def test_there_are_two_installing_commands_of_one_line() -> None:
     assert all(code.strip().count("\n") == 0 and INSTALLING in code for _, code in marked)
 
 
-def test_the_map_lists_every_file_with_a_line() -> None:
-    house = next(block for block in blocks("") if "errors.py" in block)
-    listed = set(re.findall(r"[\w]+\.py", house))
-    packages = {ROOT / "workbench", ROOT / "widgets"}
-    present = {path.name for package in packages for path in package.rglob("*.py")} - {
-        "__init__.py"
-    }
-    assert present <= listed, f"missing in the README: {sorted(present - listed)}"
-    assert listed <= present, f"gone: {sorted(listed - present)}"
+def summary(file: Path) -> str:
+    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return doc.split("\n")[0].rstrip(".")
+
+
+def rooms(folder: Path, depth: int) -> Iterator[str]:
+    """A line for every file and package below a folder: its name and its docstring's first line."""
+    for file in sorted(folder.glob("*.py")):
+        if file.name != "__init__.py":
+            yield f"{'  ' * depth}{file.name:<{26 - 2 * depth}} {summary(file)}"
+    for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        yield f"{'  ' * depth}{inner.name + '/':<{26 - 2 * depth}} {summary(inner / '__init__.py')}"
+        yield from rooms(inner, depth + 1)
+
+
+def house() -> str:
+    packages = (ROOT / "workbench", ROOT / "widgets" / "workbench_widgets")
+    lines = []
+    for package in packages:
+        name = f"{package.relative_to(ROOT)}/"
+        lines += [f"{name:<26} {summary(package / '__init__.py')}", *rooms(package, 1)]
+    return "\n".join(lines)
+
+
+def test_the_map_is_that_of_the_code() -> None:
+    """`python tests/test_readme.py` prints it."""
+    assert house() in TEXT
 
 
 def test_pictures_and_local_links_exist() -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", TEXT):
         assert (ROOT / target).exists(), target
+
+
+if __name__ == "__main__":
+    print(house())

@@ -24,7 +24,8 @@ PAGE = 256  # tokens a page of ExLlamaV2's cache holds
 _CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decode in between
 _LEAST = 2 * PAGE  # the self-test decodes two requests
 _REQUESTS = 16  # full-length requests that the default cache holds …
-_BYTES = 2**31  # … as long as it stays below this
+_BYTES = 2**30  # … as long as it stays below this on a CPU, and on a GPU below what is free,
+_RESERVE = 2**31  # less the weights and this much for activations and for others
 
 
 @dataclass(slots=True)
@@ -102,14 +103,12 @@ def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:
 
 def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> EngineSpec:
     """Every field that was left open, chosen."""
-    if spec.cache not in ("fp16", "fp32"):
+    if spec.cache not in ("fp16", *(["fp32"] if runtime.portable else [])):
         raise EngineError(f"There is no cache of type {spec.cache!r}.", remedy="Choose fp16.")
     if spec.sampler != "exact":
         raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
     context = min(spec.context or info.context, info.context)
-    width = 4 if runtime.portable else 2
-    bytes_per_token = 2 * info.layers * info.kv_heads * info.head_dim * width
-    default = min(_REQUESTS * context, max(_BYTES // bytes_per_token, PAGE))
+    default = min(_REQUESTS * context, _affordable_tokens(info, runtime))
     cache_tokens = max(spec.cache_tokens or default, _LEAST) // PAGE * PAGE
     return replace(
         spec,
@@ -123,6 +122,16 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
         weights_sha256=weights_sha256(info.folder),
         synthetic=info.synthetic,
     )
+
+
+def _affordable_tokens(info: ModelInfo, runtime: natives.Runtime) -> int:
+    """Tokens that the cache may hold by default, keys and values of all layers counted."""
+    width = 4 if runtime.portable else 2
+    bytes_per_token = 2 * info.layers * info.kv_heads * info.head_dim * width
+    free = _BYTES
+    if not runtime.portable:
+        free = torch.cuda.mem_get_info(runtime.device)[0] - info.bytes - _RESERVE
+    return max(free, 0) // bytes_per_token
 
 
 def _load_weights(folder: Path, spec: EngineSpec, runtime: natives.Runtime) -> tuple[Any, Any]:

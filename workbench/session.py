@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -172,8 +173,18 @@ class Session:
             self._live[live.ticket] = live
 
     def _stop(self, live: _Live) -> None:
-        if live.ticket is not None and live.ticket in self._live and self._engine is not None:
+        if live.ticket is None or live.ticket not in self._live or self._engine is None:
+            return
+        try:
             self._engine.cancel(live.ticket)
+        except Exception as error:
+            self._refuse(live, _unexpected("The request could not be cancelled", error))
+
+    def _abandon(self, live: _Live) -> None:
+        """Cancel a request whose end is told here; a broken engine may not be able to."""
+        if live.ticket is not None and self._engine is not None:
+            with suppress(Exception):
+                self._engine.cancel(live.ticket)
 
     def _step(self) -> None:
         if not self._live or self._engine is None:
@@ -183,6 +194,7 @@ class Session:
         except Exception as error:  # an engine's own handling failed: nothing it holds can go on
             problem = _unexpected("The engine failed", error)
             for live in list(self._live.values()):
+                self._abandon(live)
                 self._refuse(live, problem)
             return
         news: dict[int, list[Event]] = {}
@@ -195,9 +207,11 @@ class Session:
     def _deliver(self, live: _Live, events: Sequence[Event]) -> None:
         """Split the texts, keep the events, tell the readers."""
         split = [part for event in events for part in _split(live.splitter, event)]
-        if live.recorder is not None:
-            for event in split:
-                live.recorder.append(event)
+        problem = _record(live, split)
+        if problem is not None and not isinstance(split[-1], Finished | Failed):
+            self._abandon(live)
+            t = split[-1].t
+            split += [*live.splitter.close(), Failed(t, problem.message, problem.remedy)]
         if split and isinstance(split[-1], Finished | Failed):
             self._by_stream.pop(live.stream, None)
             if live.ticket is not None:
@@ -211,14 +225,31 @@ class Session:
 
     def _shut(self) -> None:
         """End every stream, so that no reader waits for ever, and free the engine."""
-        with self._wake:
-            waiting = list(self._by_stream.values())
-            self._commands.clear()
-        for live in waiting:
+        for live in list(self._live.values()):
+            self._stop(live)
+        self._step()  # the engine ends them itself, so that text it held back is not lost
+        for live in list(self._by_stream.values()):
             t = time.perf_counter() - live.stream.submitted
             self._deliver(live, [Finished(t, "cancelled")])
         if self._engine is not None:
             self._engine.close()
+
+
+def _record(live: _Live, events: Sequence[Event]) -> WorkbenchError | None:
+    """Hand events to the recorder, and say why if it cannot keep them; then it is left alone."""
+    if live.recorder is None:
+        return None
+    try:
+        for event in events:
+            live.recorder.append(event)
+    except WorkbenchError as error:
+        problem = error
+    except Exception as error:  # whatever keeps the events; the other requests go on
+        problem = _unexpected("The generation could not be recorded", error)
+    else:
+        return None
+    live.recorder = None
+    return problem
 
 
 def _split(splitter: Splitter, event: Event) -> list[Event]:

@@ -54,15 +54,23 @@ class Stream:
             self._cancel(self)
 
     def __iter__(self) -> Iterator[Event]:
+        """Every event from the first; an interrupt of the wait cancels the generation."""
         seen = 0
         while True:
-            with self._news:
-                self._news.wait_for(lambda start=seen: len(self._events) > start)  # type: ignore[misc]
-                fresh = self._events[seen:]
+            fresh = self._wait_beyond(seen)
             yield from fresh
             seen += len(fresh)
             if isinstance(fresh[-1], Finished | Failed):
                 return
+
+    def _wait_beyond(self, seen: int) -> list[Event]:
+        try:
+            with self._news:
+                self._news.wait_for(lambda: len(self._events) > seen)
+                return self._events[seen:]
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
 
     def result(self, timeout: float | None = None) -> Generation:
         """Wait for the end; an interrupt of the wait cancels the generation.
@@ -105,6 +113,6 @@ class Stream:
         """Append events; only the session's worker does."""
         with self._news:
             self._events.extend(events)
+            if events and isinstance(events[-1], Finished | Failed):
+                self._ended.set()
             self._news.notify_all()
-        if events and isinstance(events[-1], Finished | Failed):
-            self._ended.set()

@@ -1,0 +1,141 @@
+"""What a comparison says, in a paragraph: computed from the run, and no more than it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from workbench.evaluation.statistics import Estimate, Paired, paired
+from workbench.experiments.arms import scores_by_arm
+from workbench.experiments.run import Run
+from workbench.experiments.summary import ArmSummary, summarise
+
+_FEW = 30  # problems below which a reader is warned
+
+
+def conclusion(run: Run) -> str:
+    """Which arm was right how often, the paired differences, what thinking cost, caveats.
+
+    Differences are the first arm minus each other one, on the problems that both
+    have a score for. Plain text; the name of a model in it is as untrusted as ever.
+    """
+    arms = [arm for arm in summarise(run) if arm.generations > arm.failed]
+    if not arms:
+        return "Nothing has been generated, so there is nothing to conclude."
+    return " ".join([*_right(arms), *_differences(run, arms), *_cost(run, arms), *_caveats(run)])
+
+
+def _right(arms: Sequence[ArmSummary]) -> Iterator[str]:
+    graded = [arm for arm in arms if arm.accuracy is not None]
+    if not graded:
+        yield "The prompts have no answer key, so nothing is said about right and wrong."
+        return
+    told = [
+        f"{arm.arm} {'was right on ' if number == 0 else 'on '}{_share(arm.accuracy)}"
+        for number, arm in enumerate(graded)
+        if arm.accuracy is not None
+    ]
+    yield _capital(_listed(told)) + "."
+
+
+def _share(found: Estimate) -> str:
+    """``11 of 12 problems (92%, 95% interval 62–100%)``."""
+    right = found.value * found.count
+    whole = abs(right - round(right)) < 1e-9
+    problems = _counted(found.count, "problem")
+    told = f"{round(right)} of {problems}" if whole else f"{found.value:.0%} of {problems}"
+    span = ""
+    if found.low is not None and found.high is not None:
+        span = f"95% interval {100 * found.low:.0f}–{100 * found.high:.0f}%"
+    parts = [f"{found.value:.0%}" if whole else "", span]
+    return f"{told} ({', '.join(part for part in parts if part)})"
+
+
+def _differences(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
+    scores = scores_by_arm(run)
+    first, *others = [arm.arm for arm in arms]
+    for other in others:
+        found = paired(scores[first], scores[other])
+        if found is not None:
+            yield _difference(first, other, found)
+
+
+def _difference(first: str, second: str, found: Paired) -> str:
+    gap = found.difference
+    if gap.value == 0:
+        told = f"{first} and {second} are level"
+    else:
+        side = "ahead of" if gap.value > 0 else "behind"
+        told = f"{first} is {side} {second} by {abs(100 * gap.value):.0f} points"
+    if gap.low is not None and gap.high is not None:
+        told += f" (95% interval {100 * gap.low:+.0f} to {100 * gap.high:+.0f})"
+    alone = f"{found.only_first} only {first} got right, {found.only_second} only {second}"
+    return f"Problem by problem, {told}: {alone}{_verdict(found)}."
+
+
+def _verdict(found: Paired) -> str:
+    """What the exact test of the decided problems says, in words."""
+    if found.p_value is None:
+        return ", so nothing tells them apart"
+    chance = "more than chance explains" if found.p_value < 0.05 else "which chance can explain"
+    return f", {chance} (McNemar's exact test, p {_p(found.p_value)})"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.2g}"
+
+
+def _cost(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
+    """The first arm's tokens and seconds beside the cheapest other arm's."""
+    first, *others = arms
+    if not others:
+        return
+    other = min(others, key=lambda arm: arm.output_tokens or 0.0)
+    tokens, theirs = first.output_tokens, other.output_tokens
+    time, their_time = first.request_latency, other.request_latency
+    if not (tokens and theirs and time and their_time):
+        return
+    at_once = run.environment.get("concurrency") or 1
+    how = f", with {at_once} requests at once" if at_once > 1 else ""
+    yield (
+        f"An answer of {first.arm} took {tokens:,.0f} tokens and {time:.3g} s on average{how}, "
+        f"one of {other.arm} {theirs:,.0f} tokens and {their_time:.3g} s: "
+        f"{_times(tokens / theirs)} the tokens and {_times(time / their_time)} the time."
+    )
+    if first.thinking_tokens:
+        yield f"{_capital(f'{first.thinking_tokens / tokens:.0%}')} of those tokens were thinking."
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
+
+
+def _caveats(run: Run) -> Iterator[str]:
+    arms = summarise(run)
+    for what, number in (
+        ("failed", sum(arm.failed for arm in arms)),
+        ("cut off at their length", sum(arm.cut_off for arm in arms)),
+        ("left with unclosed thinking", sum(arm.incomplete for arm in arms)),
+        ("thinking though it was off", sum(arm.leaked for arm in arms)),
+    ):
+        if number:
+            total = sum(arm.generations for arm in arms)
+            yield f"{number} of {total} answers were {what}."
+    if len(run.generations) < len(run.plan):
+        yield f"The run is not whole: {len(run.generations)} of {len(run.plan)} generations."
+    counts = {arm.accuracy.count for arm in arms if arm.accuracy is not None}
+    if counts and max(counts) < _FEW:
+        yield f"{_counted(max(counts), 'problem')} are few: other problems may turn out otherwise."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,129 @@
+"""The report notebooks: where they lie, and what parameters they take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import papermill
+
+from workbench import __file__ as package
+from workbench import chat
+from workbench.errors import InvalidInput
+
+ROOT = Path(package).resolve().parent
+_FOLDERS = (ROOT / "notebooks" / "reports", ROOT.parent / "notebooks" / "reports")
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One line of a notebook's ``parameters`` cell."""
+
+    name: str
+    type: str  # str, int, float, bool, list[str], Optional[…]
+    default: str  # as Python writes it
+    help: str
+
+    def parse(self, raw: object) -> object:
+        """A value for the notebook; a string is read as the parameter's type.
+
+        Raises:
+            InvalidInput: It is not one.
+        """
+        if not isinstance(raw, str):
+            return [*raw] if isinstance(raw, list | tuple) else raw
+        text = chat.clean(raw)
+        optional = self.type.startswith("Optional[")
+        kind = self.type.removeprefix("Optional[").removesuffix("]") if optional else self.type
+        if optional and text.strip().lower() in ("", "none", "null"):
+            return None
+        try:
+            return _read(kind, text)
+        except ValueError:
+            raise InvalidInput(
+                f"{self.name} is {text!r}; it must be {self.type}.",
+                remedy=f"The default is {self.default}: {self.help}.",
+            ) from None
+
+
+def names() -> tuple[str, ...]:
+    """The reports there are."""
+    return tuple(sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.ipynb")}))
+
+
+def find(name: str) -> Path:
+    """The notebook of a report, or a notebook of the user's own, by its path.
+
+    Raises:
+        InvalidInput: There is none.
+    """
+    own = Path(name)
+    if own.suffix == ".ipynb" and own.is_file():
+        return own
+    paths = [path for folder in _FOLDERS for path in folder.glob("*.ipynb") if path.stem == name]
+    if not paths:
+        raise InvalidInput(
+            f"There is no report {name!r}.",
+            remedy=f"Choose from {', '.join(names())}, or give the path of a notebook.",
+        )
+    return paths[0]
+
+
+def parameters_of(name: str) -> dict[str, Parameter]:
+    """The parameters of a report, by name, in the notebook's order.
+
+    Raises:
+        InvalidInput: There is no such report.
+    """
+    found = papermill.inspect_notebook(literal(find(name)))
+    return {
+        key: Parameter(key, entry["inferred_type_name"], entry["default"], entry["help"])
+        for key, entry in found.items()
+    }
+
+
+def parsed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given parameters as the notebook takes them.
+
+    Raises:
+        InvalidInput: An unknown parameter, or a value of another type.
+    """
+    known = parameters_of(name)
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise InvalidInput(
+            f"The report {name} has no parameter {unknown[0]!r}.",
+            remedy=f"Known: {', '.join(known)}.",
+        )
+    return {key: known[key].parse(value) for key, value in given.items()}
+
+
+def literal(path: Path) -> str:
+    """The path for papermill, which reads braces in it as its own parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _read(kind: str, text: str) -> object:
+    if kind == "int":
+        return int(text)
+    if kind == "float":
+        return float(text)
+    if kind == "bool":
+        return (*_NO, *_YES).index(text.strip().lower()) >= len(_NO)
+    if kind.startswith("list"):
+        return _items(text)
+    return text
+
+
+def _items(text: str) -> list[Any]:
+    """A JSON array, or values between commas."""
+    if not text.strip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    items = json.loads(text)
+    if not isinstance(items, list):
+        raise ValueError
+    return items

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from workbench import experiments
+from workbench import __version__, experiments
 from workbench.cli import app, live
 from workbench.cli.app import run
+from workbench.doctor import Check
 from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import EngineError
 from workbench.experiments.execution import execute
@@ -30,6 +31,7 @@ from workbench.records import (
     Request,
     Started,
 )
+from workbench.report import Report
 from workbench.session import Session
 from workbench.store import Store
 from workbench.stream import Stream
@@ -431,8 +433,6 @@ def test_a_model_folder_is_described(
 def test_doctor_ends_badly_when_the_main_job_cannot_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workbench.doctor import Check
-
     found = [Check("Python", "ok", "3.12"), Check("torch", "fail", "not there", "pip install it")]
     monkeypatch.setattr("workbench.cli.doctor.checks", lambda: found)
     assert run(["doctor"]) == 2
@@ -446,8 +446,6 @@ def test_doctor_ends_badly_when_the_main_job_cannot_run(
 def test_report_passes_its_parameters_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from workbench.report import Report
-
     asked: list[Any] = []
 
     def made(name: str, parameters: Any, out: Path) -> Report:
@@ -538,8 +536,6 @@ def test_every_verb_has_help(verb: list[str], capsys: pytest.CaptureFixture[str]
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    from workbench import __version__
-
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"workbench {__version__}\n"
 

@@ -88,7 +88,7 @@ def compare(
     model: Model = "demo",
     engine: Annotated[str, typer.Option(help="exllama, or reference (transformers).")] = "exllama",
     device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")] = None,
-    context: Annotated[int | None, typer.Option(help="Most tokens of a request.")] = None,
+    context: Annotated[int | None, typer.Option(min=1, help="Most tokens of a request.")] = None,
     mode: Annotated[
         list[str] | None,
         typer.Option(help="on, off, off_prefilled: repeat it or use commas; default: all three."),

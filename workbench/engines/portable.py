@@ -198,7 +198,7 @@ def sample_basic(
         probabilities = torch.softmax(rows / temperature, dim=-1)
         ranked, ids = probabilities.sort(dim=-1, descending=True, stable=True)
         kept = ranked.cumsum(-1) - ranked < top_p if 0 < top_p < 1 else torch.ones_like(ranked) > 0
-        kept[:, top_k or None :] = False
+        kept[:, top_k or rows.shape[-1] :] = False
         kept &= ranked >= min_p * ranked[:, :1]
         mass = torch.where(kept, ranked, 0.0).cumsum(-1)
         place = torch.searchsorted(mass, random * mass[:, -1:], right=True)

@@ -285,10 +285,10 @@ def test_a_column_says_how_far_its_stream_is() -> None:
     assert column.state() == "reading the prompt: 256 of 500"
     stream.extend([Chunk(1.0, (1,), "a", Channel.THINKING)])
     assert column.state() == "thinking · 1 tokens"
-    stream.extend([Chunk(1.5, (1, 2), "b", Channel.ANSWER), Chunk(3.0, (), "c", Channel.ANSWER)])
-    assert column.state() == "answering · 3 tokens · 4 tokens/s"
-    stream.extend([Finished(4.0, "length")])
-    assert column.state() == "length · 3 tokens · 4 tokens/s"
+    stream.extend([Chunk(3.0, (1, 2), "b", Channel.ANSWER), Chunk(9.0, (), "c", Channel.ANSWER)])
+    assert column.state() == "answering · 3 tokens, 1/s"
+    stream.extend([Finished(9.0, "length")])
+    assert column.state() == "length · 3 tokens, 1/s"
 
 
 def test_a_column_shows_the_last_lines_that_fit() -> None:

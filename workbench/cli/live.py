@@ -93,11 +93,11 @@ class Column:
         self._catch_up()
         parts = [self._stage]
         if self._tokens:
-            parts.append(f"{self._tokens:,} tokens")
+            parts.append(f" · {self._tokens:,} tokens")
         if self._times and self._times[1] > self._times[0]:
             rate = (self._tokens - 1) / (self._times[1] - self._times[0])
-            parts.append(f"{rate:,.0f} tokens/s")
-        return " · ".join(parts)
+            parts.append(f", {rate:,.0f}/s")
+        return "".join(parts)
 
     def tail(self, console: Console, width: int, height: int) -> Text:
         """The last lines of the text that fit."""

@@ -46,10 +46,12 @@ def side_by_side(console: Console, run: Run) -> None:
 
 
 def styled(generation: Generation) -> Text:
-    """All that was generated, and the sentence of a failure; thinking and tags dimmed."""
+    """All that was generated but the white space around it, and the sentence of a failure."""
     text = Text(overflow="fold")
     for chunk in generation.chunks():
-        text.append(printable(chunk.text), STYLES[chunk.channel])
+        said = printable(chunk.text)
+        text.append(said if text else said.lstrip(), STYLES[chunk.channel])
+    text.rstrip()
     end = generation.end
     if isinstance(end, Failed):
         text.append(("\n" if text else "") + printable(f"{end.error} {end.remedy}"), "red")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from workbench import metrics, thinking
+from workbench import chat, metrics, thinking
 from workbench.records import Cell, Generation, Plan, Score
 from workbench.store import Store
 
@@ -29,7 +29,7 @@ class Run:
         """One row a generation: what was asked, how it went, every metric, the score.
 
         Times in seconds. A value that is undefined is missing (``NaN`` or ``None``,
-        as pandas writes it).
+        as pandas writes it). Lone surrogates in texts are U+FFFD, as in the prompt.
         """
         import pandas as pd  # noqa: PLC0415  (a second; only tables need it)
 
@@ -41,7 +41,7 @@ class Run:
             | _score_columns(scores.get(index))
             for index, generation in sorted(self.generations.items())
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame([{name: _encodable(raw) for name, raw in row.items()} for row in rows])
 
     def __str__(self) -> str:
         done = f"{len(self.generations)} of {len(self.plan)}"
@@ -101,3 +101,8 @@ def _score_columns(score: Score | None) -> dict[str, Any]:
     if score is None:
         return {"score": None, "extracted": None, "reason": None}
     return {"score": score.value, "extracted": score.extracted, "reason": score.reason}
+
+
+def _encodable(raw: Any) -> Any:
+    # Arrow, which holds pandas' strings, refuses what has no UTF-8.
+    return chat.clean(raw) if isinstance(raw, str) else raw

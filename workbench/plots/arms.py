@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from workbench.evaluation.statistics import Estimate
 from workbench.plots.phases import segments, tokens
-from workbench.plots.style import PHASES, figure, label, labels, nothing
+from workbench.plots.style import PHASES, figure, label, labels, nothing, rows_named
 from workbench.records import Generation
 
 _ROW = 34  # pixels
@@ -29,14 +29,15 @@ def cost(arms: Mapping[str, Sequence[Generation]]) -> go.Figure:
     if not good:
         return nothing(title, "No generation has ended yet.")
     counts = sorted({len(every) for every in good.values()})
-    over = f"over {'–'.join(map(str, {counts[0]: 0, counts[-1]: 0}))} generations an arm"
+    noun = "answer" if counts[-1] == 1 else "answers"
+    over = f"over {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} {noun} an arm"
     made = figure(title, subtitle=over, plot=70 + 2 * _ROW * len(good))
     made.set_subplots(rows=2, cols=1, vertical_spacing=0.28)
     _add_panel(made, 1, {arm: _mean_tokens(every) for arm, every in good.items()}, ".1f")
     _add_panel(made, 2, {arm: _mean_seconds(every) for arm, every in good.items()}, ".4f")
     made.update_xaxes(title_text="tokens", row=1)
     made.update_xaxes(title_text="seconds", row=2)
-    made.update_yaxes(autorange="reversed", type="category")
+    rows_named(made, labels(list(good)))
     return made
 
 
@@ -68,13 +69,7 @@ def accuracy(groups: Mapping[str, Mapping[str, Estimate]]) -> go.Figure:
         showlegend=False,
     )
     made.update_xaxes(title_text="right answers, %", range=[-3, 103], zeroline=False)
-    made.update_yaxes(
-        tickvals=list(range(len(lines))),
-        ticktext=[text if found is not None else f"<b>{text}</b>" for text, found in lines],
-        range=[len(lines) - 0.4, -0.6],
-        showgrid=False,
-        zeroline=False,
-    )
+    rows_named(made, [text if found is not None else f"<b>{text}</b>" for text, found in lines])
     return made
 
 
@@ -125,9 +120,12 @@ def _add_panel(made: go.Figure, row: int, arms: Mapping[str, _Parts], digits: st
             showlegend=phase not in named,
             orientation="h",
             marker={"color": colour, "line": {"width": 0}},
-            y=labels(list(arms)),
+            y=list(range(len(arms))),
             x=values,
-            hovertemplate=f"<b>%{{y}}</b> · {phase}<br>%{{x:{digits}}} {unit}<extra></extra>",
+            customdata=[[name] for name in labels(list(arms))],
+            hovertemplate=(
+                f"<b>%{{customdata[0]}}</b> · {phase}<br>%{{x:{digits}}} {unit}<extra></extra>"
+            ),
         )
 
 

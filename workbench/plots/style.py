@@ -89,6 +89,17 @@ def note(made: go.Figure, text: str) -> None:
     )
 
 
+def rows_named(made: go.Figure, names: Sequence[str]) -> None:
+    """Rows 0, 1, … from the top, under their names, which need not be different."""
+    made.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=list(names),
+        range=[len(names) - 0.4, -0.6],
+        showgrid=False,
+        zeroline=False,
+    )
+
+
 def label(text: str, most: int = 60) -> str:
     """Untrusted text for a label or a hover: plotly reads a subset of HTML and TeX in both."""
     return html.escape(one_line(text, most), quote=False).replace("$", "&#36;")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import plotly.graph_objects as go
 
 from workbench.plots.phases import Segment, segments
-from workbench.plots.style import PHASES, figure, label, nothing
+from workbench.plots.style import PHASES, figure, label, nothing, rows_named
 from workbench.records import Generation
 
 _MOST_BARS = 40  # rows that can be told apart
@@ -31,7 +31,7 @@ def timeline(arms: Mapping[str, Sequence[Generation]], *, subtitle: str = "") ->
     for phase, colour in PHASES.items():
         _add_phase(made, phase, colour, drawn)
     made.update_xaxes(title_text="seconds since the request was submitted", rangemode="tozero")
-    made.update_yaxes(autorange="reversed", type="category")
+    rows_named(made, [name for name, _ in drawn])
     return made
 
 
@@ -45,19 +45,24 @@ def _named(arms: Mapping[str, Sequence[Generation]]) -> Iterator[tuple[str, Gene
 def _add_phase(
     made: go.Figure, phase: str, colour: str, rows: Sequence[tuple[str, Sequence[Segment]]]
 ) -> None:
-    bars = [(name, part) for name, parts in rows for part in parts if part.phase == phase]
+    bars = [
+        (row, name, part)
+        for row, (name, parts) in enumerate(rows)
+        for part in parts
+        if part.phase == phase
+    ]
     if not bars:
         return
     made.add_bar(
         name=phase,
         orientation="h",
         marker={"color": colour, "line": {"width": 0}},
-        y=[name for name, _ in bars],
-        base=[part.begin for _, part in bars],
-        x=[part.seconds for _, part in bars],
-        customdata=[[part.begin, part.end, part.tokens] for _, part in bars],
+        y=[row for row, _, _ in bars],
+        base=[part.begin for _, _, part in bars],
+        x=[part.seconds for _, _, part in bars],
+        customdata=[[name, part.begin, part.end, part.tokens] for _, name, part in bars],
         hovertemplate=(
-            f"<b>%{{y}}</b> · {phase}<br>%{{x:.4f}} s, from %{{customdata[0]:.4f}} "
-            "to %{customdata[1]:.4f} s<br>tokens: %{customdata[2]}<extra></extra>"
+            f"<b>%{{customdata[0]}}</b> · {phase}<br>%{{x:.4f}} s, from %{{customdata[1]:.4f}} "
+            "to %{customdata[2]:.4f} s<br>tokens: %{customdata[3]}<extra></extra>"
         ),
     )

@@ -11,7 +11,7 @@ from workbench.experiments import environment
 
 
 def machine() -> dict[str, Any]:
-    """Versions, processor, cores this process may use, torch's threads, and how busy it is.
+    """Versions, processor, cores this process may use, torch's own threads, and how busy it is.
 
     ``load`` is the system's one-minute average: above the number of cores, others want
     them too, and ratios of unlike work suffer.

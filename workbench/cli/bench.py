@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -39,8 +39,8 @@ def _head(out: Console, facts: dict[str, Any]) -> None:
     versions = facts["packages"]
     out.print(
         f"{facts['processor']}, {facts['cores']} cores, load {facts['load']}; "
-        f"{(facts['gpu'] or {}).get('name', 'no GPU')}; torch {versions['torch']} with "
-        f"{facts['torch_threads']} threads; ExLlamaV2 {versions['exllamav2']}",
+        f"{(facts['gpu'] or {}).get('name', 'no GPU')}; Python {facts['python']}, "
+        f"torch {versions['torch']}, ExLlamaV2 {versions['exllamav2']}",
         soft_wrap=True,
     )
 
@@ -50,7 +50,15 @@ def _tables(out: Console, figures: Sequence[Figure], rows: dict[str, suite.Rows]
         out.print(table(_HEADS, map(_row, figures), right=(1, 2)))
     for name, lines in rows.items():
         out.print(f"\n{name}", style="bold")
-        out.print(table(tuple(lines[0]), ([*line.values()] for line in lines)))
+        out.print(table(_names(lines[0]), ([_value(v) for v in line.values()] for line in lines)))
+
+
+def _names(line: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name.replace("_", " ") for name in line)
+
+
+def _value(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _row(figure: Figure) -> tuple[object, ...]:

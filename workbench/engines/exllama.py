@@ -97,8 +97,8 @@ class ExllamaEngine:
         job = self._loaded.job(self._tickets, ids, most)
         tail = Tail(Detokenizer(self._loaded.tokenizer), request.sampling.stop)
         began = time.perf_counter() if submitted is None else submitted
-        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began)
         self._loaded.generator.enqueue(job)
+        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began)
         return self._tickets
 
     def step(self) -> list[tuple[int, Event]]:

@@ -167,9 +167,10 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         Attention over a batch reads past the end of the shorter rows, with weight 0,
         and 0 times NaN is NaN: left in the cache, it would spoil other requests.
         """
-        pages = list(job.sequences[0].allocated_pages or ())
+        pages = job.sequences[0].allocated_pages or ()
+        written = [page for page in pages if page.kv_position]
         self.release(job)
-        for page in pages:
+        for page in written:
             if page.ref_count == 0:
                 page.clear()
                 first = page.page_index * self.page_size

@@ -80,8 +80,9 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
     _check_runnable(info, runtime)
     resolved = _resolve(spec, info, runtime)
     try:
-        model, cache = _load_weights(folder, resolved, runtime)
-        attention.self_test(model, cache, info.vocabulary)
+        with runtime.threads():
+            model, cache = _load_weights(folder, resolved, runtime)
+            attention.self_test(model, cache, info.vocabulary)
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(
             "The model and its cache do not fit in the GPU's memory.",

@@ -111,20 +111,21 @@ def _times(ratio: float) -> str:
 
 def _caveats(run: Run) -> Iterator[str]:
     arms = summarise(run)
-    for what, number in (
-        ("failed", sum(arm.failed for arm in arms)),
-        ("cut off at their length", sum(arm.cut_off for arm in arms)),
-        ("left with unclosed thinking", sum(arm.incomplete for arm in arms)),
-        ("thinking though it was off", sum(arm.leaked for arm in arms)),
+    total = _counted(sum(arm.generations for arm in arms), "answer")
+    for number, what in (
+        (sum(arm.failed for arm in arms), "failed"),
+        (sum(arm.cut_off for arm in arms), "ended at the length limit"),
+        (sum(arm.incomplete for arm in arms), "never closed the thinking"),
+        (sum(arm.leaked for arm in arms), "thought though it was off"),
     ):
         if number:
-            total = sum(arm.generations for arm in arms)
-            yield f"{number} of {total} answers were {what}."
+            yield f"{number} of {total} {what}."
     if len(run.generations) < len(run.plan):
         yield f"The run is not whole: {len(run.generations)} of {len(run.plan)} generations."
     counts = {arm.accuracy.count for arm in arms if arm.accuracy is not None}
     if counts and max(counts) < _FEW:
-        yield f"{_counted(max(counts), 'problem')} are few: other problems may turn out otherwise."
+        few = "1 problem is" if max(counts) == 1 else f"{max(counts)} problems are"
+        yield f"{few} few: others may turn out otherwise."
 
 
 def _counted(number: int, noun: str) -> str:

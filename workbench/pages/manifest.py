@@ -13,8 +13,10 @@ from workbench.experiments.arms import arm_names
 from workbench.pages.numbers import count
 from workbench.pages.page import Page, render
 from workbench.pages.tables import value
+from workbench.printable import one_line
 from workbench.records import Plan, Sampling
 
+_GROUPS = 8  # named in one line
 RUN_TYPE = "application/vnd.workbench.run+json"  # names the run to whoever reads the notebook
 
 _ENGINE = MappingProxyType(
@@ -65,7 +67,7 @@ def asked(plan: Plan) -> Page:
         kind="wb-words",
         heads=["arm", "system prompt", "the answer begins with", "sampling"],
         rows=[
-            [arm, mode.system_prompt, mode.prefill or None, told[arm]]
+            [arm, mode.system_prompt, mode.prefill.replace("\n", "↵") or None, told[arm]]
             for arm, mode in modes.items()
         ],
         note=_counted(plan),
@@ -77,7 +79,8 @@ def _counted(plan: Plan) -> str:
     specs = dict.fromkeys(f"{cell.spec.model} on {cell.spec.kind}" for cell in plan.cells)
     problems = {cell.problem.id: cell.problem for cell in plan.cells if cell.problem is not None}
     groups = Counter(problem.group for problem in problems.values() if problem.group)
-    parts = ", ".join(f"{group} {number}" for group, number in groups.items())
+    parts = ", ".join(f"{one_line(group, 40)} {n}" for group, n in groups.most_common(_GROUPS))
+    parts += ", …" if len(groups) > _GROUPS else ""
     arms = len(set(arm_names(plan.cells)))
     return (
         f"{count(len(plan), 'request')} to {', '.join(specs) or 'nobody'}: "

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 
 from workbench import __file__ as package
 from workbench import chat
 from workbench.errors import InvalidInput
+from workbench.printable import one_line
 
 ROOT = Path(package).resolve().parent
 _FOLDERS = (ROOT / "notebooks" / "reports", ROOT.parent / "notebooks" / "reports")
+# What papermill lets through when a file is JSON of another kind.
+_UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -77,9 +81,16 @@ def parameters_of(name: str) -> dict[str, Parameter]:
     """The parameters of a report, by name, in the notebook's order.
 
     Raises:
-        InvalidInput: There is no such report.
+        InvalidInput: There is no such report, or it is not a Python notebook.
     """
-    found = papermill.inspect_notebook(literal(find(name)))
+    path = find(name)
+    try:
+        found = papermill.inspect_notebook(literal(path))
+    except _UNREADABLE as error:
+        raise InvalidInput(
+            f"{path} cannot be read as a Python notebook: {one_line(str(error), 200)}",
+            remedy="Open it in JupyterLab and save it again.",
+        ) from error
     return {
         key: Parameter(key, entry["inferred_type_name"], entry["default"], entry["help"])
         for key, entry in found.items()

@@ -78,6 +78,7 @@ def _take_figures(notebook: nbformat.NotebookNode) -> Iterator[dict[str, Any]]:
 
 def _keep_shown(notebook: nbformat.NotebookNode) -> None:
     """Of what a cell has put out only what a page can show without running it."""
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_widget(output)]

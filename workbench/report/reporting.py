@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -14,7 +15,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from workbench import errors
-from workbench.errors import EngineError, InvalidInput, WorkbenchError
+from workbench.errors import EngineError, StoreError, WorkbenchError
 from workbench.pages.manifest import RUN_TYPE
 from workbench.printable import one_line
 from workbench.report import page
@@ -42,12 +43,23 @@ def report(
         out: The folder, made if need be, for ``NAME-TIME.ipynb`` and ``NAME-TIME.html``.
 
     Raises:
-        InvalidInput: No such report or parameter, or the folder cannot be written.
+        InvalidInput: No such report or parameter, or a value of another type.
+        StoreError: The folder cannot be written.
         WorkbenchError: A cell failed, as the kind of error that it raised. Both files
             are there all the same, and the remedy names them.
     """
     source = find(name)
     values = parsed(name, parameters or {})
+    try:
+        return _report(source, out, values)
+    except OSError as error:
+        raise StoreError(
+            f"The report cannot be written to {str(out)!r}: {error.strerror or error}.",
+            remedy="Choose another folder, or free some space.",
+        ) from error
+
+
+def _report(source: Path, out: Path, values: Mapping[str, Any]) -> Report:
     path = _free(out, source.stem)
     error = _execute(source, path, values)
     notebook = nbformat.read(path, as_version=4)
@@ -72,36 +84,36 @@ def _execute(source: Path, path: Path, values: Mapping[str, Any]) -> WorkbenchEr
         )
     except PapermillExecutionError as error:
         return _told(error, path)
+    except RuntimeError as error:  # nbclient's, of a kernel that died or did not start
+        return EngineError(
+            f"The notebook's interpreter ended: {error}.",
+            remedy=f"Memory that ran out is the usual reason. {_so_far(path)}",
+        )
     return None
 
 
 def _told(error: PapermillExecutionError, path: Path) -> WorkbenchError:
     """The notebook's error as one of ours, of the same kind where it was one."""
-    kind = getattr(errors, error.ename, EngineError)
-    ours = isinstance(kind, type) and issubclass(kind, WorkbenchError)
-    said = error.evalue if ours and kind is not EngineError else f"{error.ename}: {error.evalue}"
-    return (kind if ours else EngineError)(
-        one_line(said, 2000), remedy=f"The report as far as it came is {path.with_suffix('.html')}."
-    )
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, WorkbenchError):
+        return kind(one_line(error.evalue, 2000), remedy=_so_far(path))
+    said = one_line(f"{error.ename}: {error.evalue}", 2000)
+    return EngineError(f"A cell failed with {said}.", remedy=_so_far(path))
+
+
+def _so_far(path: Path) -> str:
+    return f"The report as far as it came is {path.with_suffix('.html')}."
 
 
 def _free(out: Path, stem: str) -> Path:
     """A path in the folder that nobody has; the file is made, so that it stays ours."""
     stamp = f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for number in count(1):
-            path = out / f"{stamp}{f'-{number}' if number > 1 else ''}.ipynb"
-            try:
-                path.open("x").close()
-            except FileExistsError:
-                continue
+    out.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        path = out / f"{stamp}{f'-{number}' if number > 1 else ''}.ipynb"
+        with suppress(FileExistsError):
+            path.open("x").close()
             return path
-    except OSError as error:
-        raise InvalidInput(
-            f"The folder {str(out)!r} cannot be written: {error.strerror}.",
-            remedy="Choose another one.",
-        ) from error
     raise AssertionError("count() does not end")
 
 

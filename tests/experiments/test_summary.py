@@ -124,10 +124,10 @@ def test_the_conclusion_of_a_clear_case() -> None:
         "On was right on 11 of 12 problems (92%, 95% interval 62–100%) and "
         "off on 1 of 12 problems (8%, 95% interval 0–38%)."
     )
-    assert "on is ahead of off by 83 points" in told
+    assert "Problem by problem, on is ahead of off by 83 points (95% interval +50 to +100; " in told
     assert (
-        "11 only on got right, 1 only off, more than chance explains "
-        "(McNemar's exact test, p = 0.0063)." in told
+        "11 right in on alone, 1 in off alone: more than chance explains, "
+        "McNemar's exact p = 0.0063)." in told
     )
     assert (
         "An answer of on took 20 tokens and 2 s on average, one of off 2 tokens and 0.2 s" in told
@@ -138,13 +138,13 @@ def test_the_conclusion_of_a_clear_case() -> None:
 
 def test_what_chance_can_explain_is_not_called_a_difference() -> None:
     told = conclusion(a_run({"on": [1, 1, 0, 0], "off": [0, 1, 0, 0]}))
-    assert "1 only on got right, 0 only off, which chance can explain" in told
-    assert "p = 1)" in told
+    assert "1 right in on alone, 0 in off alone: chance can explain it" in told
+    assert "exact p = 1)." in told
 
 
 def test_equal_arms_are_level_and_worse_ones_behind() -> None:
     level = conclusion(a_run({"on": [1, 0], "off": [1, 0]}))
-    assert "on and off are level: 0 only on got right, 0 only off, so nothing tells" in level
+    assert "on is level with off (0 right in on alone, 0 in off alone: nothing tells" in level
     behind = conclusion(a_run({"on": [0, 0, 1], "off": [1, 0, 1]}))
     assert "on is behind off by 33 points" in behind
 

@@ -53,31 +53,33 @@ def _share(found: Estimate) -> str:
 def _differences(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
     scores = scores_by_arm(run)
     first, *others = [arm.arm for arm in arms]
-    for other in others:
-        found = paired(scores[first], scores[other])
-        if found is not None:
-            yield _difference(first, other, found)
+    told = [
+        _difference(first, other, found)
+        for other in others
+        if (found := paired(scores[first], scores[other])) is not None
+    ]
+    if told:
+        yield f"Problem by problem, {first} is {_listed(told)}."
 
 
 def _difference(first: str, second: str, found: Paired) -> str:
     gap = found.difference
-    if gap.value == 0:
-        told = f"{first} and {second} are level"
-    else:
-        side = "ahead of" if gap.value > 0 else "behind"
-        told = f"{first} is {side} {second} by {abs(100 * gap.value):.0f} points"
+    points = f"{abs(100 * gap.value):.0f} points"
+    where = "level with" if gap.value == 0 else "ahead of" if gap.value > 0 else "behind"
+    by = "" if gap.value == 0 else f" by {points}"
+    span = ""
     if gap.low is not None and gap.high is not None:
-        told += f" (95% interval {100 * gap.low:+.0f} to {100 * gap.high:+.0f})"
-    alone = f"{found.only_first} only {first} got right, {found.only_second} only {second}"
-    return f"Problem by problem, {told}: {alone}{_verdict(found)}."
+        span = f"95% interval {100 * gap.low:+.0f} to {100 * gap.high:+.0f}; "
+    alone = f"{found.only_first} right in {first} alone, {found.only_second} in {second} alone"
+    return f"{where} {second}{by} ({span}{alone}: {_verdict(found)})"
 
 
 def _verdict(found: Paired) -> str:
     """What the exact test of the decided problems says, in words."""
     if found.p_value is None:
-        return ", so nothing tells them apart"
-    chance = "more than chance explains" if found.p_value < 0.05 else "which chance can explain"
-    return f", {chance} (McNemar's exact test, p {_p(found.p_value)})"
+        return "nothing tells them apart"
+    chance = "more than chance explains" if found.p_value < 0.05 else "chance can explain it"
+    return f"{chance}, McNemar's exact p {_p(found.p_value)}"
 
 
 def _p(value: float) -> str:

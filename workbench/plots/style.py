@@ -94,6 +94,7 @@ def rows_named(made: go.Figure, names: Sequence[str]) -> None:
     made.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=list(names),
+        ticklabelstandoff=6,
         range=[len(names) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,

@@ -21,11 +21,11 @@ from workbench.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class _Short:
-    """The rows of a decode step whose keys lie in one page."""
+    """The rows of a decode step whose keys lie in one page, in the order of their pages."""
 
-    rows: Tensor
-    pages: Tensor  # (rows,)
-    mask: Tensor  # (rows, 1, 1, longest): which of the page's keys each row sees
+    rows: Tensor | None  # None: all rows of the step, in their own order
+    pages: Tensor | slice  # (rows,), or what picks evenly spaced pages without a copy
+    mask: Tensor  # (rows, 1, 1, longest): 0 for the page's keys that a row sees, else -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,23 @@ def _short(totals: list[int], pages: list[list[int]], device: torch.device) -> _
     rows = [i for i, used in enumerate(pages) if len(used) == 1]
     if len(rows) < 2:
         return None
+    rows.sort(key=lambda i: pages[i][0])
     reach = torch.tensor([totals[i] for i in rows], device=device)
-    places = torch.arange(max(totals[i] for i in rows), device=device)
+    unseen = torch.arange(int(reach.max()), device=device) >= reach[:, None]
+    mask = torch.zeros(unseen.shape, device=device).masked_fill_(unseen, -torch.inf)
     return _Short(
-        rows=torch.tensor(rows, device=device),
-        pages=torch.tensor([pages[i][0] for i in rows], device=device),
-        mask=(places < reach[:, None])[:, None, None],
+        rows=None if rows == [*range(len(pages))] else torch.tensor(rows, device=device),
+        pages=_evenly([pages[i][0] for i in rows], device),
+        mask=mask[:, None, None],
     )
+
+
+def _evenly(pages: list[int], device: torch.device) -> Tensor | slice:
+    """Ascending pages as a slice where they are evenly spaced, as those of a fresh batch are."""
+    step = pages[1] - pages[0]
+    if step > 0 and pages == [*range(pages[0], pages[-1] + 1, step)]:
+        return slice(pages[0], pages[-1] + 1, step)
+    return torch.tensor(pages, device=device)
 
 
 def _slots(lengths: Tensor, table: Tensor, new: int, page_size: int) -> Tensor:
@@ -140,9 +150,8 @@ def _decode(
 ) -> Tensor:
     """One new token a row: rows within one page together, longer ones each by itself."""
     reach = short.mask.shape[-1]
-    keys = k_cache[:, :reach].index_select(0, short.pages)
-    values = v_cache[:, :reach].index_select(0, short.pages)
-    if len(short.rows) == len(q):
+    keys, values = _picked(k_cache, short.pages, reach), _picked(v_cache, short.pages, reach)
+    if short.rows is None:
         return _grouped(q, keys, values, scale, short.mask)
     out = torch.empty_like(q)
     out[short.rows] = _grouped(q[short.rows], keys, values, scale, short.mask)
@@ -150,6 +159,12 @@ def _decode(
         if len(pages) > 1:
             out[i : i + 1] = _one(q[i : i + 1], k_cache, v_cache, pages, step.totals[i], scale)
     return out
+
+
+def _picked(cache: Tensor, pages: Tensor | slice, reach: int) -> Tensor:
+    """The first ``reach`` entries of some pages; a view where the pages are a slice."""
+    part = cache[:, :reach]
+    return part[pages] if isinstance(pages, slice) else part.index_select(0, pages)
 
 
 def _one(
@@ -187,7 +202,7 @@ def _grouped(q: Tensor, keys: Tensor, values: Tensor, scale: float, mask: Tensor
         q.view(batch, kv_heads, heads // kv_heads, width),
         keys.to(q.dtype).transpose(1, 2),
         values.to(q.dtype).transpose(1, 2),
-        attn_mask=mask,
+        attn_mask=None if mask is None else mask.to(q.dtype),
         scale=scale,
     )
     return out.reshape(batch, 1, heads, width)

@@ -27,6 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workbench.engines.rotary import Rotation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -41,6 +43,7 @@ class Natives(ModuleType):
         self.__spec__ = ModuleSpec(NAME, loader=None)
         for function in _functions():
             setattr(self, function.__name__, function)
+        self.rope_ = Rotation()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # inspect probes for __file__ and the like
@@ -143,18 +146,11 @@ def rope_(
         head_dim: Width of a head.
         past_lens: ``(batch,)`` further offsets, or a ``meta`` tensor for none.
         neox_style: Must be true: Llama rotates halves, not pairs.
+
+    ExLlamaV2 gets a ``Rotation`` in its place, which does the same and keeps the angles
+    from one layer to the next.
     """
-    if not neox_style:
-        raise NotImplementedError("Only Llama's rotation of halves is provided without CUDA.")
-    batch, length = x.shape[:2]
-    heads = x.view(batch, length, num_heads, head_dim)
-    positions = torch.arange(past_len, past_len + length)
-    if past_lens.device.type != "meta":
-        positions = positions + past_lens.long()[:, None]
-    sines, cosines = _angles(sin, positions), _angles(cos, positions)
-    low, high = heads.float().chunk(2, dim=-1)
-    rotated = torch.cat((low * cosines - high * sines, high * cosines + low * sines), dim=-1)
-    heads.copy_(rotated)
+    Rotation()(x, sin, cos, past_len, num_heads, head_dim, past_lens, neox_style)
 
 
 def count_match(page: Tensor, ids: Tensor, limit: int) -> int:
@@ -162,8 +158,10 @@ def count_match(page: Tensor, ids: Tensor, limit: int) -> int:
     length = min(page.shape[-1], ids.shape[-1], limit)
     if length <= 0:
         return 0
-    different = (page[0, :length] != ids[0, :length]).nonzero()
-    return int(different[0]) if len(different) else length
+    # In numpy: this runs for every pair of a new prompt and a cached page.
+    different = page[0, :length].numpy() != ids[0, :length].numpy()
+    first = int(different.argmax())
+    return first if different[first] else length
 
 
 def cache_rotate(cache: Tensor, order: Tensor, buffer: Tensor) -> None:
@@ -222,14 +220,7 @@ class _TorchWithoutCuda:
 
 
 def _functions() -> tuple[Callable[..., Any], ...]:
-    return (stloader_read, rms_norm, rope_, count_match, cache_rotate, sample_basic)
-
-
-def _angles(table: Tensor, positions: Tensor) -> Tensor:
-    """Half of each row of a table, shaped to broadcast over ``(batch, length, heads, half)``."""
-    half = table[0, 0, :, : table.shape[-1] // 2]
-    rows = half[positions].float()
-    return rows[..., None, :] if rows.dim() == 3 else rows[None, :, None, :]
+    return (stloader_read, rms_norm, count_match, cache_rotate, sample_basic)
 
 
 def _cpu(index: int) -> str:

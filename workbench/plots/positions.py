@@ -16,6 +16,7 @@ from workbench.records import Generation
 
 MOST_POINTS = 3000  # of a panel: what a browser pans and zooms without delay
 _PANEL = 190  # pixels
+_TICKS = tuple(step * 10.0**power for power in range(-3, 6) for step in (1, 3))  # of a log axis
 
 _Arms = Mapping[str, Sequence[Generation]]
 
@@ -153,7 +154,7 @@ def _finish(
 ) -> None:
     values = [point.value for points in panels.values() for point in points]
     if min(values) > 0 and max(values) > 10 * median(values):
-        made.update_yaxes(type="log", exponentformat="none")
+        made.update_yaxes(type="log", tickvals=_TICKS, tickformat="~g")
     made.update_yaxes(title_text=quantity.axis, row=(len(panels) + 1) // 2)
     made.update_xaxes(title_text="position of the token", row=len(panels))
     made.update_annotations(x=0, xanchor="left", font={"size": 13})

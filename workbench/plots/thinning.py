@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from workbench.plots.phases import Token
 
-_BINS = 80  # of the line of medians
+_BINS = 80  # most places of a line of medians
+_OVER = 5  # points that a median is taken over, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ def thinned(points: Sequence[Point], most: int, *, highest: bool) -> Sequence[Po
 def medians(
     points: Sequence[Point],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Median positions and median values of stretches of positions, for a line.
+    """Median positions and median values of equal stretches of positions, for a line.
 
-    A stretch is as many positions as make at most 80 of them.
+    There are at most 80 stretches, and no more than leave each five points on average.
     """
     positions = np.array([point.token.time.index for point in points], np.float64)
     values = np.array([point.value for point in points], np.float64)
-    width = max(1, -(-int(positions.max() + 1) // _BINS))
+    most = max(1, min(_BINS, len(points) // _OVER))
+    width = -(-int(positions.max() + 1) // most)
     stretch = positions // width
     found = [(stretch == number) for number in np.unique(stretch)]
     return (

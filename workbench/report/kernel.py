@@ -8,7 +8,7 @@ import sys
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from workbench.report.notebooks import ROOT
+from workbench.report.notebooks import checkout
 
 
 class OwnKernel(AsyncKernelManager):
@@ -37,8 +37,8 @@ def _environment() -> dict[str, str]:
         "PLOTLY_RENDERER": "plotly_mimetype",  # figures as JSON: the notebook stays small
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no remark of the debugger on stderr
     }
-    source = ROOT.parent
-    if (source / "pyproject.toml").is_file():  # a checkout, which need not be installed
+    source = checkout()
+    if source is not None:  # it need not be installed
         paths = [str(source), str(source / "widgets"), os.environ.get("PYTHONPATH", "")]
         added["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return added

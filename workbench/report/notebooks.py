@@ -16,8 +16,7 @@ from workbench import chat
 from workbench.errors import InvalidInput
 from workbench.printable import one_line
 
-ROOT = Path(package).resolve().parent
-_FOLDERS = (ROOT / "notebooks" / "reports", ROOT.parent / "notebooks" / "reports")
+_PACKAGE = Path(package).resolve().parent
 # What papermill lets through when a file is JSON of another kind.
 _UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
@@ -54,9 +53,15 @@ class Parameter:
             ) from None
 
 
+def checkout() -> Path | None:
+    """The root of the source tree this package lies in; ``None`` when it was installed."""
+    root = _PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
 def names() -> tuple[str, ...]:
     """The reports there are."""
-    return tuple(sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.ipynb")}))
+    return tuple(sorted(path.stem for path in _packaged()))
 
 
 def find(name: str) -> Path:
@@ -68,7 +73,7 @@ def find(name: str) -> Path:
     own = Path(name)
     if own.suffix == ".ipynb" and own.is_file():
         return own
-    paths = [path for folder in _FOLDERS for path in folder.glob("*.ipynb") if path.stem == name]
+    paths = [path for path in _packaged() if path.stem == name]
     if not paths:
         raise InvalidInput(
             f"There is no report {name!r}.",
@@ -111,6 +116,12 @@ def parsed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             remedy=f"Known: {', '.join(known)}.",
         )
     return {key: known[key].parse(value) for key, value in given.items()}
+
+
+def _packaged() -> list[Path]:
+    """The report notebooks, in the package or beside it in a checkout."""
+    folder = (checkout() or _PACKAGE) / "notebooks" / "reports"
+    return list(folder.glob("*.ipynb"))
 
 
 def literal(path: Path) -> str:

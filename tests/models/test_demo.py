@@ -19,17 +19,9 @@ from workbench.models.demo.decoding import Decoder, Law, draw
 from workbench.models.demo.evaluate import FOLDER, follow_ups, suite, table
 from workbench.models.demo.muon import orthogonal
 from workbench.models.demo.protocol import CONTROL_TOKENS, MODES, PREFILL, STOPS, Mode, prompt
+from workbench.models.demo.recipe import FIND, REFINE, SMOKE, Recipe, documents, schedule
 from workbench.models.demo.scoring import Condition, extracted, measure
-from workbench.models.demo.train import (
-    FIND,
-    REFINE,
-    SMOKE,
-    Recipe,
-    Trainer,
-    documents,
-    schedule,
-    train,
-)
+from workbench.models.demo.train import Trainer, train
 
 TINY = Recipe(
     steps=6,
@@ -275,4 +267,4 @@ def test_the_nucleus_holds_the_token_that_crosses_it() -> None:
     drawn = draw(logits, Law(1.0, 0.6), generator).bincount(minlength=4) / 4000
     assert drawn[2:].sum() == 0
     assert drawn[0] == pytest.approx(0.5 / 0.8, abs=0.03)
-    assert draw(logits, Law(), generator).unique().tolist() == [0]
+    assert set(draw(logits, Law(), generator).tolist()) == {0}

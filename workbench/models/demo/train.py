@@ -1,6 +1,7 @@
 """Makes the embedded model from nothing: `python -m workbench.models.demo.train --out DIR`.
 
-Tokenizer, documents, training, conversion to half precision and a last check, with fixed seeds.
+Tokenizer, documents, training, conversion to half precision and a first measurement of the written
+folder, with fixed seeds.
 DIR always holds the latest exported weights; `checkpoint.pt` in it resumes an interrupted run.
 """
 
@@ -10,9 +11,8 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 
 import torch
 from tokenizers import Tokenizer
@@ -21,42 +21,13 @@ from torch.nn import functional
 
 from workbench.models.demo import tokenizer_recipe
 from workbench.models.demo.batches import IGNORED, Batch, batches
-from workbench.models.demo.documents import BARE, EQUATIONS, Document, Mixture, document
+from workbench.models.demo.decoding import Decoder
+from workbench.models.demo.evaluate import GREEDY, suite
 from workbench.models.demo.export import export
 from workbench.models.demo.muon import Muon
 from workbench.models.demo.network import Network, Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of training: what is read, and the share of the full learning rate."""
-
-    start: int  # the first step
-    documents: int  # a step
-    mixture: Mixture
-    rate: float
-
-
-FIND = Phase(0, 40, BARE, 1.0)  # a high rate finds the method of the written work
-REFINE = Phase(1000, 48, EQUATIONS, 0.3)  # a lower one gets its copying right
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the weights, but for the rounding of the machine."""
-
-    steps: int = 2700
-    phases: tuple[Phase, ...] = (FIND, REFINE)
-    parts: int = 7  # padded apart, so that short documents do not pay for long ones
-    matrix_rate: float = 0.02
-    other_rate: float = 3e-3
-    momentum: float = 0.95
-    warm_up: int = 100
-    falling: int = 1000  # the last steps, in which the rate goes down to zero
-    seed: int = 0
-
-
-SMOKE = Recipe(steps=20, phases=(replace(FIND, documents=8),), parts=2, warm_up=5, falling=10)
+from workbench.models.demo.recipe import SMOKE, Recipe, documents, schedule
+from workbench.models.demo.scoring import Condition, Figures, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +97,6 @@ class Trainer:
         return total
 
 
-def phase(step: int, recipe: Recipe) -> Phase:
-    """The phase that a step belongs to."""
-    return [phase for phase in recipe.phases if phase.start <= step][-1]
-
-
-def documents(step: int, recipe: Recipe) -> Iterator[Document]:
-    """The documents of a step: the same for the same seed and step."""
-    rng, now = Random(f"{recipe.seed}/{step}"), phase(step, recipe)
-    return (document(rng, now.mixture) for _ in range(now.documents))
-
-
-def schedule(step: int, recipe: Recipe) -> float:
-    """The share of the full learning rate: warm-up, the phases' own rates, linear to zero."""
-    ending = (recipe.steps - step) / recipe.falling
-    return phase(step, recipe).rate * min(1.0, (step + 1) / recipe.warm_up, ending)
-
-
 def summed_loss(network: Network, batch: Batch, dtype: torch.dtype) -> Tensor:
     """The summed cross entropy of the learned positions, computed in `dtype` where that is safe."""
     learned = batch.labels != IGNORED
@@ -183,6 +137,11 @@ def train(recipe: Recipe, out: Path, every: int = 100) -> None:
             export(trainer.network, tokenizer, out)
 
 
+def check(folder: Path, count: int) -> Figures:
+    """How a written folder does, thinking, on `count` held-out problems of each difficulty."""
+    return measure(Decoder(folder), suite(count), Condition("plain", "on", GREEDY))
+
+
 def _report(progress: Progress, loss: float, seconds: float) -> None:
     row = {**asdict(progress), "loss": round(loss, 5), "minutes": round(seconds / 60, 2)}
     print(json.dumps(row), flush=True)
@@ -197,6 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(SMOKE if options.smoke else Recipe(), options.out)
+    print(json.dumps(asdict(check(options.out, 1 if options.smoke else 50))))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ held out.)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 from typing import Literal, get_args
 from zlib import crc32
 
@@ -155,26 +156,28 @@ def _told(*shapes: str) -> Maker:
     return make
 
 
-FAMILIES: dict[Difficulty, tuple[tuple[Maker, int], ...]] = {
-    "easy": (
-        (_chain((2, 3), (1,)), 3),
-        (_shaped("2+1", "2-1", "1+2"), 3),
-        (_chain((2, 3), (2,)), 8),
-        (_shaped("3+2", "3-2", "3+3", "3-3"), 2),
-        (_told("2+1", "2+2", "2-1", "2-2"), 4),
-    ),
-    "medium": (
-        (_chain((4,), (1,)), 1),
-        (_shaped("1*1+1", "1*1-1", "1+1*1"), 1),
-        (_chain((3, 4), (1, 2, 2, 3)), 8),
-        (_shaped("2*1+2", "2*1-2", "2+2*1", "2*1+2-2", "3-2*1", "1*2+2"), 6),
-        (_told("2+2-2", "2-2+2", "1*2+2", "2*1-1", "2*1", "3-2+2"), 4),
-    ),
-    "hard": (
-        (_chain((4, 5), (2, 2, 3)), 7),
-        (_shaped("2*2"), 4),
-        (_shaped("2*2+2", "2*2-3", "3+2*2", "2*2+3-2"), 3),
-        (_shaped("2*1+2*1", "2*1-2*1", "2*1+2*1-2", "1*2+2-2*1"), 3),
-        (_told("2*2", "2*2+2", "2*2-2", "2*2+3"), 3),
-    ),
-}
+FAMILIES: Mapping[Difficulty, tuple[tuple[Maker, int], ...]] = MappingProxyType(
+    {
+        "easy": (
+            (_chain((2, 3), (1,)), 3),
+            (_shaped("2+1", "2-1", "1+2"), 3),
+            (_chain((2, 3), (2,)), 8),
+            (_shaped("3+2", "3-2", "3+3", "3-3"), 2),
+            (_told("2+1", "2+2", "2-1", "2-2"), 4),
+        ),
+        "medium": (
+            (_chain((4,), (1,)), 1),
+            (_shaped("1*1+1", "1*1-1", "1+1*1"), 1),
+            (_chain((3, 4), (1, 2, 2, 3)), 8),
+            (_shaped("2*1+2", "2*1-2", "2+2*1", "2*1+2-2", "3-2*1", "1*2+2"), 6),
+            (_told("2+2-2", "2-2+2", "1*2+2", "2*1-1", "2*1", "3-2+2"), 4),
+        ),
+        "hard": (
+            (_chain((4, 5), (2, 2, 3)), 7),
+            (_shaped("2*2"), 4),
+            (_shaped("2*2+2", "2*2-3", "3+2*2", "2*2+3-2"), 3),
+            (_shaped("2*1+2*1", "2*1-2*1", "2*1+2*1-2", "1*2+2-2*1"), 3),
+            (_told("2*2", "2*2+2", "2*2-2", "2*2+3"), 3),
+        ),
+    }
+)

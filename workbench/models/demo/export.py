@@ -48,6 +48,7 @@ def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, object]:
         "pretraining_tp": 1,
         "torch_dtype": "float16",
         "use_cache": True,
+        "synthetic": True,  # ours, not Nemotron's: every report made with it says so
         **_generation(tokenizer),
     }
 

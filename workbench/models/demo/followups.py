@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 
-FOLLOW_UPS = {
-    "+": ("Now add {} to that.", "Add {}.", "And plus {}?", "What if you add {} more?"),
-    "-": ("Now subtract {} from that.", "Subtract {}.", "And minus {}?", "Take away {}."),
-    "*": ("Now multiply that by {}.", "Multiply it by {}.", "And times {}?"),
-}
+FOLLOW_UPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "+": ("Now add {} to that.", "Add {}.", "And plus {}?", "What if you add {} more?"),
+        "-": ("Now subtract {} from that.", "Subtract {}.", "And minus {}?", "Take away {}."),
+        "*": ("Now multiply that by {}.", "Multiply it by {}.", "And times {}?"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

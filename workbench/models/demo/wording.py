@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 
 TEMPLATE = (
     "Below is a math question. I want you to reason through the steps and then give a final "
@@ -26,42 +28,44 @@ CASUAL = (
     "Find the value of {}.",
 )
 
-STORIES = {
-    "a+b": (
-        "{name} has {a} {things} and gets {b} more. How many {things} does {name} have now?",
-        "There are {a} {things} on one shelf and {b} on another. How many {things} are there?",
-        "{name} collects {a} {things} on Monday and {b} on Tuesday. How many {things} is that?",
-    ),
-    "a-b": (
-        "{name} has {a} {things} and gives away {b}. How many {things} are left?",
-        "A shop has {a} {things} and sells {b} of them. How many {things} remain?",
-    ),
-    "a+b-c": (
-        "{name} has {a} {things}, buys {b} more and gives away {c}. "
-        "How many {things} does {name} have now?",
-        "A shop has {a} {things}. It receives {b} and sells {c}. How many {things} remain?",
-    ),
-    "a-b+c": (
-        "{name} has {a} {things}, loses {b} and then finds {c}. "
-        "How many {things} does {name} have now?",
-        "A shop has {a} {things}. It sells {b} and receives {c}. How many {things} remain?",
-    ),
-    "a*b": (
-        "There are {a} boxes with {b} {things} in each. How many {things} are there in total?",
-        "{name} buys {a} packs of {b} {things}. How many {things} does {name} have?",
-    ),
-    "a*b+c": (
-        "{name} buys {a} packs of {b} {things} and finds {c} more. "
-        "How many {things} does {name} have?",
-        "There are {a} boxes with {b} {things} in each, and {c} loose {things}. "
-        "How many {things} are there in total?",
-    ),
-    "a*b-c": (
-        "{name} buys {a} packs of {b} {things} and gives away {c}. How many {things} are left?",
-        "A shop gets {a} boxes with {b} {things} in each and sells {c} {things}. "
-        "How many {things} remain?",
-    ),
-}
+STORIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "a+b": (
+            "{name} has {a} {things} and gets {b} more. How many {things} does {name} have now?",
+            "There are {a} {things} on one shelf and {b} on another. How many {things} are there?",
+            "{name} collects {a} {things} on Monday and {b} on Tuesday. How many {things} is that?",
+        ),
+        "a-b": (
+            "{name} has {a} {things} and gives away {b}. How many {things} are left?",
+            "A shop has {a} {things} and sells {b} of them. How many {things} remain?",
+        ),
+        "a+b-c": (
+            "{name} has {a} {things}, buys {b} more and gives away {c}. "
+            "How many {things} does {name} have now?",
+            "A shop has {a} {things}. It receives {b} and sells {c}. How many {things} remain?",
+        ),
+        "a-b+c": (
+            "{name} has {a} {things}, loses {b} and then finds {c}. "
+            "How many {things} does {name} have now?",
+            "A shop has {a} {things}. It sells {b} and receives {c}. How many {things} remain?",
+        ),
+        "a*b": (
+            "There are {a} boxes with {b} {things} in each. How many {things} are there in total?",
+            "{name} buys {a} packs of {b} {things}. How many {things} does {name} have?",
+        ),
+        "a*b+c": (
+            "{name} buys {a} packs of {b} {things} and finds {c} more. "
+            "How many {things} does {name} have?",
+            "There are {a} boxes with {b} {things} in each, and {c} loose {things}. "
+            "How many {things} are there in total?",
+        ),
+        "a*b-c": (
+            "{name} buys {a} packs of {b} {things} and gives away {c}. How many {things} are left?",
+            "A shop gets {a} boxes with {b} {things} in each and sells {c} {things}. "
+            "How many {things} remain?",
+        ),
+    }
+)
 
 NAMES = ("Ada", "Ben", "Clara", "David", "Emma", "Hugo", "Ines", "Leo", "Mia", "Noah", "Tom")
 THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pencils", "shells", "stamps")

@@ -156,6 +156,7 @@ def _finish(
     if min(values) > 0 and max(values) > 10 * median(values):
         made.update_yaxes(type="log", tickvals=_TICKS, tickformat="~g")
     made.update_yaxes(title_text=quantity.axis, row=(len(panels) + 1) // 2)
+    made.update_xaxes(tickformat=",d")
     made.update_xaxes(title_text="position of the token", row=len(panels))
     made.update_annotations(x=0, xanchor="left", font={"size": 13})
     longest = max(len(points) for points in panels.values())

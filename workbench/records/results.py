@@ -104,9 +104,7 @@ class Plan:
         return len(self.cells)
 
     def __str__(self) -> str:
-        axes = " × ".join(
-            f"{name} [{', '.join(map(str, values))}]" for name, values in self.axes.items()
-        )
+        axes = " × ".join(f"{name} [{_few(values)}]" for name, values in self.axes.items())
         specs = sorted({f"{cell.spec.model} on {cell.spec.kind}" for cell in self.cells})
         count = "1 request" if len(self) == 1 else f"{len(self)} requests"
         return f"{self.kind}: {count} to {', '.join(specs) or 'nobody'}; {axes or 'no axes'}"
@@ -121,3 +119,9 @@ class Score:
     value: float | None  # 1 right, 0 wrong, None: there is nothing to grade against
     extracted: str | None  # what was read as the answer
     reason: str  # why, in a few words
+
+
+def _few(values: tuple[Any, ...], most: int = 6) -> str:
+    """The values, or the first ones and how many there are."""
+    shown = [str(value) for value in values[: most if len(values) <= most else most // 2]]
+    return ", ".join(shown if len(shown) == len(values) else [*shown, f"… {len(values)} in all"])

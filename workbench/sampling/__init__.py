@@ -90,8 +90,10 @@ def draw(logits: Tensor, rows: Sequence[Row]) -> Drawn:
     for way, members in _work(rows, final):
         at = _index(members, final)
         ids[at] = _drawn(final[at], peak[at], [rows[i] for i in members], way)
-    table = torch.stack((peak.double(), ids.double()), 1)
-    return _read(_recorded(table, raw, ids, rows).tolist(), rows)
+    recorded = _recorded(raw, peak if final is raw else None, ids, rows)
+    # One copy to the host; ids are exact in float64.
+    table = torch.cat((peak[:, None].double(), ids[:, None], *recorded), 1)
+    return _read(table.tolist(), rows)
 
 
 class _Way(Enum):
@@ -142,24 +144,38 @@ def _penalised(raw: Tensor, rows: Sequence[Row]) -> Tensor:
     return law.penalised(raw, hit, seen, by)
 
 
-def _recorded(table: Tensor, raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> Tensor:
-    """The table with log-probability, alternatives' ids and theirs, where a row wants any."""
+def _recorded(
+    raw: Tensor, peak: Tensor | None, ids: Tensor, rows: Sequence[Row]
+) -> tuple[Tensor, ...]:
+    """Log-probabilities, of the drawn id first, and the alternatives' ids, where a row wants any.
+
+    Args:
+        raw: The model's logits.
+        peak: The largest of each row, where known.
+        ids: What was drawn.
+        rows: What is wanted.
+    """
     members = [i for i, row in enumerate(rows) if row.logprobs or row.alternatives]
     if not members:
-        return table
+        return ()
     at = _index(members, raw)
     logits = raw[at]
     count = min(max(rows[i].alternatives for i in members), raw.shape[1])
     named = ids[at][:, None]
     if count:
         named = torch.cat((named, law.most_likely(logits, count)), 1)
-    values = logits.gather(1, named).double() - law.log_mass(logits)
-    extra = torch.cat((values, named[:, 1:]), 1)  # ids are exact in float64
-    if len(members) < len(rows):
-        spread = extra.new_zeros(len(rows), extra.shape[1])
-        spread[at] = extra
-        extra = spread
-    return torch.cat((table, extra), 1)
+    mass = law.log_mass(logits, None if peak is None else peak[at])
+    columns = (logits.gather(1, named).double().sub_(mass), named[:, 1:].double())
+    if len(members) == len(rows):
+        return columns
+    return tuple(_spread(column, at, len(rows)) for column in columns)
+
+
+def _spread(column: Tensor, at: Tensor | slice, rows: int) -> Tensor:
+    """A column of some rows as one of all rows; 0 in the others, which is never read."""
+    whole = column.new_zeros(rows, column.shape[1])
+    whole[at] = column
+    return whole
 
 
 def _read(table: list[list[float]], rows: Sequence[Row]) -> Drawn:

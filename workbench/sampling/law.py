@@ -129,10 +129,13 @@ def truncated(logits: Tensor, peak: Tensor, settings: Settings, counted: bool) -
     return ids.gather(1, _inverse(weights, settings.u))[:, 0]
 
 
-def log_mass(logits: Tensor) -> Tensor:
-    """Natural log of the sum of ``exp(logits)``: float64 [rows, 1]."""
-    peak = logits.amax(-1, keepdim=True).double()
-    return peak + _mass(logits.double().sub_(peak).exp_()).log_()
+def log_mass(logits: Tensor, peak: Tensor | None = None) -> Tensor:
+    """Natural log of the sum of ``exp(logits)``: float64 [rows, 1].
+
+    ``peak``, [rows], is the largest logit of each row, where it is known already.
+    """
+    top = (logits.amax(-1) if peak is None else peak).double()[:, None]
+    return _mass(logits.double().sub_(top).exp_()).log_().add_(top)
 
 
 def most_likely(logits: Tensor, count: int) -> Tensor:

@@ -31,6 +31,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
     ticket: int
     prefilled_at: float | None  # perf_counter when the prompt had been read
     tokens: int  # sampled so far
+    newest: int  # the id that is fed next
 
     def __init__(self, ticket: int, ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]):
         super().__init__(
@@ -44,6 +45,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         self.ticket = ticket
         self.prefilled_at = None
         self.tokens = 0
+        self.newest = int(ids[-1])
 
     @property
     def prompt_ids(self) -> Tensor:
@@ -56,6 +58,23 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         """Prompt tokens that were found in the cache."""
         return int(self.cached_pages * self.generator.page_size + self.cached_tokens)
 
+    def feed(self) -> int:
+        """The newest id, and a note in its page that the cache will hold it from now on.
+
+        What ExLlamaV2's ``get_input_ids_list`` does for any number of ids, for one.
+        """
+        sequence = self.sequences[0]
+        page = sequence.allocated_pages[sequence.kv_position // self.generator.page_size]
+        page.sequence[0, page.kv_position] = self.newest
+        page.kv_position += 1
+        page.can_revert = False
+        return self.newest
+
+    @property
+    def used_pages(self) -> int:
+        """Pages of the cache that hold it, its newest id included."""
+        return int(self.sequences[0].kv_position // self.generator.page_size) + 1
+
     def accept(self, token: Tensor, token_id: int) -> bool:
         """Append a sampled token ``(1, 1)``; whether the job ended with it.
 
@@ -64,6 +83,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         page bookkeeping matters: at a page's end and at the job's.
         """
         self.tokens += 1
+        self.newest = token_id
         sequence = self.sequences[0]
         page_full = (sequence.kv_position + 1) % self.generator.page_size == 0
         last = self.new_tokens + 1 >= self.max_new_tokens
@@ -142,6 +162,8 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         self.synchronize = synchronize
         self.clock = clock
         self.last: Step | None = None
+        self._table: Tensor | None = None
+        self._table_of: list[tuple[Job, int]] = []  # whose pages it lists, and how many
 
     def iterate_gen(self, results: list[Any], draft_tokens: Tensor | None = None) -> None:
         """One token for every job whose prompt has been read; leaves it in ``last``."""
@@ -182,28 +204,33 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         self.pending_jobs.clear()
         self.active_jobs.clear()
         self.reset_page_table()
-        self.last = None
+        self.last = self._table = None
 
     def _forward(self, jobs: list[Job]) -> Tensor:
         """Logits ``(jobs, 1, padded vocabulary)`` of each job's last token."""
-        ids = torch.cat([job.get_input_ids_list(add_to_cache=True)[0] for job in jobs])
-        sequences = [job.sequences[0] for job in jobs]
-        longest = max(len(sequence.sequence_ids) for sequence in sequences)
-        table = torch.zeros((len(jobs), -(-longest // self.page_size)), dtype=torch.int32)
-        for row, sequence in zip(table, sequences, strict=True):
-            blocks = self._blocks(sequence)
-            row[: len(blocks)] = blocks
-        lengths = torch.tensor([s.kv_position for s in sequences], dtype=torch.int32)
-        params = self.get_paged_params(len(jobs), table, lengths, ids.shape[-1])
+        positions = [job.sequences[0].kv_position for job in jobs]
+        lengths = torch.tensor(positions, dtype=torch.int32)
+        table = self._page_table(jobs)
+        ids = torch.tensor([[job.feed()] for job in jobs])
+        params = self.get_paged_params(len(jobs), table, lengths, 1)
         result = self.model.forward_chunk(input_ids=ids, attn_params=params, cache=self.cache)
         logits: Tensor = result["logits"]
         return logits
 
-    def _blocks(self, sequence: Any) -> Tensor:
-        """A sequence's page numbers as far as it reaches."""
-        job = self.active_jobs[0]  # the method is the job's, but reads only the sequence
-        blocks: Tensor = job.get_block_index(sequence, len(sequence.sequence_ids))
-        return blocks
+    def _page_table(self, jobs: list[Job]) -> Tensor:
+        """``(jobs, most pages of a job)`` page numbers, the shorter rows padded with 0.
+
+        It stays the same until a job comes, goes or begins a page: ExLlamaV2 moves pages
+        only while no job is active, and exchanges one only when it is full.
+        """
+        used = [(job, job.used_pages) for job in jobs]
+        if self._table is None or used != self._table_of:
+            self._table = torch.zeros((len(jobs), max(n for _, n in used)), dtype=torch.int32)
+            for row, (job, count) in zip(self._table, used, strict=True):
+                pages = job.sequences[0].allocated_pages[:count]
+                row[:count] = torch.tensor([page.page_index for page in pages])
+            self._table_of = used
+        return self._table
 
     def _stamp_prefilled(self, jobs: list[Job]) -> None:
         fresh = [job for job in jobs if job.prefilled_at is None]

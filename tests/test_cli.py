@@ -406,6 +406,15 @@ def test_a_reader_that_leaves_is_no_error(graded: str, home: Path) -> None:
     assert (process.returncode, err) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_an_output_that_takes_nothing_more_is_told(graded: str) -> None:
+    code = [sys.executable, "-m", "workbench.cli", "runs", "export", graded]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(code, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "No space left on device. Check the path, the disk and its free space.\n"
+
+
 # --- models, doctor, report, bench ---------------------------------------------------------------
 
 

@@ -34,8 +34,8 @@ class Options:
     """What to measure with, and how long."""
 
     spec: EngineSpec
-    rounds: int = 7
-    tokens: int = 200  # that every request generates
+    rounds: int = 11
+    tokens: int = 150  # that every request generates
 
     def on(self, folder: Path) -> EngineSpec:
         """The engine asked for, on this model folder."""

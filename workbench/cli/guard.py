@@ -4,7 +4,7 @@
 
     0     done
     1     a mistake of the workbench
-    2     the user can mend it: a ``WorkbenchError``, or a wrong option
+    2     the user can mend it: a ``WorkbenchError``, a wrong option, a full disk
     130   stopped by Ctrl-C
     141   whoever read the output has gone (``workbench runs list | head``)
 """
@@ -41,6 +41,10 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _drop_output()
         return NO_READER
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        complain(f"{place}{error.strerror or error}. Check the path, the disk and its free space.")
+        return MENDABLE
     except Exception as error:
         _report(error)
         return MISTAKE

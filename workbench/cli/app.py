@@ -38,7 +38,10 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")  # an ASCII terminal is no reason to fail
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == guard.STOPPED:
+        import_module("logging").disable()  # what an interrupt tears down has nothing more to say
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

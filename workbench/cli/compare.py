@@ -14,7 +14,7 @@ from workbench import experiments
 from workbench.cli import live, summary, texts
 from workbench.cli.documents import run_document
 from workbench.cli.follow import Follower
-from workbench.cli.guard import MENDABLE, STOPPED, complain
+from workbench.cli.guard import MENDABLE, complain, kept, stopped
 from workbench.cli.output import console, print_json
 from workbench.experiments import Run
 from workbench.experiments.plans import ARMS
@@ -50,8 +50,7 @@ def compare(
         try:
             run, together = _run(plan, store, out, concurrency)
         except KeyboardInterrupt:
-            complain(_stopped(store.begun))
-            return STOPPED
+            return stopped(kept(store.begun))
         _show(run, together, out)
         if as_json:
             print_json(run_document(run))
@@ -154,9 +153,3 @@ def _verdict(run: Run) -> int:
     for sentence in dict.fromkeys(sentences):
         complain(sentence)
     return MENDABLE if all_failed else 0
-
-
-def _stopped(run: str | None) -> str:
-    if run is None:
-        return "Stopped before anything was asked."
-    return f"Stopped. What was generated is kept as run {run} (`workbench runs show {run}`)."

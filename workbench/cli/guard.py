@@ -36,8 +36,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
         complain(str(error))
         return MENDABLE
     except KeyboardInterrupt:
-        complain("Stopped.")
-        return STOPPED
+        return stopped("Stopped.")
     except BrokenPipeError:
         _drop_output()
         return NO_READER
@@ -53,6 +52,19 @@ def exit_code(work: Callable[[], int | None]) -> int:
 def complain(sentence: str) -> None:
     """Say it on stderr."""
     print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def stopped(sentence: str) -> int:
+    """Say what an interrupt leaves; its exit code."""
+    complain(sentence)
+    return STOPPED
+
+
+def kept(run: str | None) -> str:
+    """What an interrupt leaves of a run; ``None``: it had not begun."""
+    if run is None:
+        return "Stopped before anything was asked."
+    return f"Stopped. What was generated is kept as run {run} (`workbench runs show {run}`)."
 
 
 def _drop_output() -> None:

@@ -474,6 +474,25 @@ def test_report_passes_its_parameters_on(
     assert "-p key=value" in capsys.readouterr().err
 
 
+def test_an_interrupted_report_names_the_run_it_had_begun(
+    scripted: Use, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def begun(*_: Any) -> None:
+        run(["compare", QUESTION, "--json"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.cli.report.run_report", interrupted)
+    assert run(["report", "compare"]) == 130
+    assert capsys.readouterr().err == "Stopped before anything was asked.\n"
+    monkeypatch.setattr("workbench.cli.report.run_report", begun)
+    assert run(["report", "compare"]) == 130
+    captured = capsys.readouterr()
+    assert f"kept as run {document(captured.out)['run']} (" in captured.err
+
+
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "nothing"]) == 2
     assert "Choose from engine, transformers" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def draw(logits: Tensor, rows: Sequence[Row]) -> Drawn:
     for way, members in _work(rows, final):
         at = _index(members, final)
         ids[at] = _drawn(final[at], peak[at], [rows[i] for i in members], way)
-    recorded = _recorded(raw, peak if final is raw else None, ids, rows)
+    recorded = _recorded(raw, ids, rows)
     # One copy to the host; ids are exact in float64.
     table = torch.cat((peak[:, None].double(), ids[:, None], *recorded), 1)
     return _read(table.tolist(), rows)
@@ -111,10 +111,15 @@ def _work(rows: Sequence[Row], final: Tensor) -> Iterator[tuple[_Way, list[int]]
             continue
         way = _Way.MASSED if s.top_p < 1 or s.min_p > 0 else _Way.PLAIN
         ways.setdefault(_Way.COUNTED if s.top_k else way, []).append(index)
-    most = _ELEMENTS_CPU if final.device.type == "cpu" else _ELEMENTS_GPU
-    step = max(1, most // final.shape[1])
+    step = _portion(final)
     for way, members in ways.items():
         yield from ((way, members[first : first + step]) for first in range(0, len(members), step))
+
+
+def _portion(logits: Tensor) -> int:
+    """Rows that are worked on at a time."""
+    most = _ELEMENTS_CPU if logits.device.type == "cpu" else _ELEMENTS_GPU
+    return max(1, most // logits.shape[1])
 
 
 def _index(members: list[int], final: Tensor) -> Tensor | slice:
@@ -144,16 +149,10 @@ def _penalised(raw: Tensor, rows: Sequence[Row]) -> Tensor:
     return law.penalised(raw, hit, seen, by)
 
 
-def _recorded(
-    raw: Tensor, peak: Tensor | None, ids: Tensor, rows: Sequence[Row]
-) -> tuple[Tensor, ...]:
+def _recorded(raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> tuple[Tensor, ...]:
     """Log-probabilities, of the drawn id first, and the alternatives' ids, where a row wants any.
 
-    Args:
-        raw: The model's logits.
-        peak: The largest of each row, where known.
-        ids: What was drawn.
-        rows: What is wanted.
+    Few operations, because a small model's step has not many more.
     """
     members = [i for i, row in enumerate(rows) if row.logprobs or row.alternatives]
     if not members:
@@ -164,10 +163,14 @@ def _recorded(
     named = ids[at][:, None]
     if count:
         named = torch.cat((named, law.most_likely(logits, count)), 1)
-    mass = law.log_mass(logits, None if peak is None else peak[at])
-    columns = (logits.gather(1, named).double().sub_(mass), named[:, 1:].double())
+    step = _portion(raw)
+    parts = zip(torch.split(logits, step), torch.split(named, step), strict=True)
+    values = [law.log_probabilities(part, of) for part, of in parts]
+    columns = [values[0] if len(values) == 1 else torch.cat(values)]
+    if count:
+        columns.append(named[:, 1:].double())
     if len(members) == len(rows):
-        return columns
+        return tuple(columns)
     return tuple(_spread(column, at, len(rows)) for column in columns)
 
 

@@ -129,13 +129,9 @@ def truncated(logits: Tensor, peak: Tensor, settings: Settings, counted: bool) -
     return ids.gather(1, _inverse(weights, settings.u))[:, 0]
 
 
-def log_mass(logits: Tensor, peak: Tensor | None = None) -> Tensor:
-    """Natural log of the sum of ``exp(logits)``: float64 [rows, 1].
-
-    ``peak``, [rows], is the largest logit of each row, where it is known already.
-    """
-    top = (logits.amax(-1) if peak is None else peak).double()[:, None]
-    return _mass(logits.double().sub_(top).exp_()).log_().add_(top)
+def log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
+    """Natural log of the softmax at some ids of each row: float64 [rows, n]."""
+    return torch.log_softmax(logits, -1, dtype=torch.float64).gather(1, ids)
 
 
 def most_likely(logits: Tensor, count: int) -> Tensor:

@@ -58,7 +58,9 @@ def _names(line: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _value(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _row(figure: Figure) -> tuple[object, ...]:

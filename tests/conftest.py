@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -14,6 +15,13 @@ from tokenizers import Tokenizer as Backend
 
 settings.register_profile("untimed", deadline=None)  # how long a test takes decides nothing
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hear Ctrl-C: a script's background jobs ignore it, and so would the processes under test."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 CONTROLS = [
     "<|begin_of_text|>",

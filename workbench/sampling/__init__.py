@@ -157,21 +157,28 @@ def _recorded(raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> tuple[Tensor, ..
     members = [i for i, row in enumerate(rows) if row.logprobs or row.alternatives]
     if not members:
         return ()
-    at = _index(members, raw)
-    logits = raw[at]
-    count = min(max(rows[i].alternatives for i in members), raw.shape[1])
-    named = ids[at][:, None]
-    if count:
-        named = torch.cat((named, law.most_likely(logits, count)), 1)
-    step = _portion(raw)
-    parts = zip(torch.split(logits, step), torch.split(named, step), strict=True)
-    values = [law.log_probabilities(part, of) for part, of in parts]
-    columns = [values[0] if len(values) == 1 else torch.cat(values)]
-    if count:
-        columns.append(named[:, 1:].double())
     if len(members) == len(rows):
-        return tuple(columns)
+        return _named(raw, ids[:, None], rows)
+    at = _index(members, raw)
+    columns = _named(raw[at], ids[at][:, None], [rows[i] for i in members])
     return tuple(_spread(column, at, len(rows)) for column in columns)
+
+
+def _named(logits: Tensor, ids: Tensor, rows: Sequence[Row]) -> tuple[Tensor, ...]:
+    """The columns of rows that all want some."""
+    count = min(max(row.alternatives for row in rows), logits.shape[1])
+    if not count:
+        return (_log_probabilities(logits, ids),)
+    best = law.most_likely(logits, count)
+    return _log_probabilities(logits, torch.cat((ids, best), 1)), best.double()
+
+
+def _log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
+    step = _portion(logits)
+    if len(logits) <= step:
+        return law.log_probabilities(logits, ids)
+    parts = zip(torch.split(logits, step), torch.split(ids, step), strict=True)
+    return torch.cat([law.log_probabilities(part, of) for part, of in parts])
 
 
 def _spread(column: Tensor, at: Tensor | slice, rows: int) -> Tensor:

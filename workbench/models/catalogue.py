@@ -148,7 +148,7 @@ def _not_found(model: str) -> ModelError:
             f"{model} is not on this machine.",
             remedy=f"Get it: hf download {entry.repository} --local-dir {models_folder() / model}",
         )
-    known = [*CATALOGUE, *local_models()]
+    known = list(dict.fromkeys([*CATALOGUE, *local_models()]))
     near = get_close_matches(model, known, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return ModelError(

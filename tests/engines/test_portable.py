@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from workbench.engines import natives, portable
+from workbench.engines.rotary import Rotation
 from workbench.errors import EngineError
 
 NONE = torch.empty(0, device="meta")  # what ExLlamaV2 hands over for "no tensor"
@@ -121,26 +122,42 @@ def test_rope_is_a_rotation(dtype: torch.dtype, tolerance: float, flat: bool) ->
     positions = 2 + past[:, None] + torch.arange(5)
     expected = rotated(x, positions)
     given = x.flatten(2) if flat else x.clone()
-    portable.rope_(given, *tables(64, 16, dtype), 2, 4, 16, past, True)
+    Rotation()(given, *tables(64, 16, dtype), 2, 4, 16, past, True)
     assert float((given.view_as(x).double() - expected).abs().max()) < tolerance
 
 
 def test_rope_without_further_offsets_counts_from_the_first_position() -> None:
     x = torch.randn(2, 3, 2, 8, generator=torch.Generator().manual_seed(0))
     expected = rotated(x, (4 + torch.arange(3)).expand(2, 3))
-    portable.rope_(x, *tables(16, 8, torch.float32), 4, 2, 8, NONE, True)
+    Rotation()(x, *tables(16, 8, torch.float32), 4, 2, 8, NONE, True)
     assert torch.allclose(x.double(), expected, atol=1e-5)
 
 
 def test_rope_keeps_half_precision_tensors_half() -> None:
     x = torch.randn(1, 2, 2, 8).half()
-    portable.rope_(x, *tables(16, 8, torch.float16), 0, 2, 8, NONE, True)
+    Rotation()(x, *tables(16, 8, torch.float16), 0, 2, 8, NONE, True)
     assert x.dtype == torch.float16
+
+
+def test_angles_are_kept_for_the_same_pass_and_no_other() -> None:
+    """One ``Rotation`` over passes that differ in table, offsets, start or length."""
+    kept = Rotation()
+    first, second = tables(64, 16, torch.float32), tables(64, 16, torch.float32)
+    second = (second[0].flip(2), second[1].flip(2))
+    near, far = torch.tensor([3, 7], dtype=torch.int32), torch.tensor([9, 1], dtype=torch.int32)
+    passes = [(first, near, 0, 1), (first, near, 0, 1), (first, far, 0, 1), (first, far, 0, 4)]
+    passes += [(first, far, 2, 4), (second, far, 2, 4), (first, near, 0, 1), (first, NONE, 0, 1)]
+    for (sin, cos), offsets, start, length in passes:
+        given = torch.randn(2, length, 4, 16)
+        fresh = given.clone()
+        kept(given, sin, cos, start, 4, 16, offsets, True)
+        Rotation()(fresh, sin, cos, start, 4, 16, offsets, True)
+        assert torch.equal(given, fresh)
 
 
 def test_rope_of_neighbouring_pairs_is_not_pretended() -> None:
     with pytest.raises(NotImplementedError, match="halves"):
-        portable.rope_(torch.zeros(1, 1, 1, 8), *tables(4, 8, torch.float32), 0, 1, 8, NONE, False)
+        Rotation()(torch.zeros(1, 1, 1, 8), *tables(4, 8, torch.float32), 0, 1, 8, NONE, False)
 
 
 # --- the others -----------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 Only the session's worker thread calls an engine, so engines need no locks.
 
 The contract, run on every engine by ``tests/engines/contract.py``: the first
-event of a ticket is ``Started``, the last ``Finished`` or ``Failed``; ``t``
-never falls; the chunks' texts join to ``decode(ids)`` without special tokens;
+event of a ticket is ``Started`` (a refused one has only ``Failed``), the last
+``Finished`` or ``Failed``; ``t`` never falls; the chunks' texts join to
+``decode(ids)`` without special tokens;
 every sampled id is in exactly one chunk, the stop token in none; ``cancel``
 ends a ticket with ``Finished("cancelled")`` within one step and frees its cache;
 the same seed gives the same ids, alone or in a batch.

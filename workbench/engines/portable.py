@@ -125,34 +125,6 @@ def rms_norm(x: Tensor, weight: Tensor, out: Tensor, epsilon: float) -> None:
     out.copy_(functional.rms_norm(x.float(), (x.shape[-1],), weight.float(), epsilon))
 
 
-def rope_(
-    x: Tensor,
-    sin: Tensor,
-    cos: Tensor,
-    past_len: int,
-    num_heads: int,
-    head_dim: int,
-    past_lens: Tensor,
-    neox_style: bool,
-) -> None:
-    """Rotate queries or keys in place by their positions.
-
-    Args:
-        x: ``(batch, length, heads, head_dim)`` or flattened heads.
-        sin: ``(1, 1, positions, head_dim)``, the table's two halves equal.
-        cos: As ``sin``.
-        past_len: Position of the first token, added to ``past_lens``.
-        num_heads: Heads in ``x``.
-        head_dim: Width of a head.
-        past_lens: ``(batch,)`` further offsets, or a ``meta`` tensor for none.
-        neox_style: Must be true: Llama rotates halves, not pairs.
-
-    ExLlamaV2 gets a ``Rotation`` in its place, which does the same and keeps the angles
-    from one layer to the next.
-    """
-    Rotation()(x, sin, cos, past_len, num_heads, head_dim, past_lens, neox_style)
-
-
 def count_match(page: Tensor, ids: Tensor, limit: int) -> int:
     """Number of leading ids, at most ``limit``, that two ``(1, n)`` tensors share."""
     length = min(page.shape[-1], ids.shape[-1], limit)

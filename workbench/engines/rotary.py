@@ -45,7 +45,18 @@ class Rotation:
         past_lens: Tensor,
         neox_style: bool,
     ) -> None:
-        """Rotate queries or keys in place by their positions; see ``portable.rope_``."""
+        """Rotate queries or keys in place by their positions.
+
+        Args:
+            x: ``(batch, length, heads, head_dim)`` or flattened heads.
+            sin: ``(1, 1, positions, head_dim)``, the table's two halves equal.
+            cos: As ``sin``.
+            past_len: Position of the first token, added to ``past_lens``.
+            num_heads: Heads in ``x``.
+            head_dim: Width of a head.
+            past_lens: ``(batch,)`` further offsets, or a ``meta`` tensor for none.
+            neox_style: Must be true: Llama rotates halves, not pairs.
+        """
         if not neox_style:
             raise NotImplementedError("Only Llama's rotation of halves is provided without CUDA.")
         batch, length = x.shape[:2]

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from workbench import __version__, experiments
-from workbench.cli import app, live
+from workbench.cli import app, live, report
 from workbench.cli.app import run
 from workbench.doctor import Check
 from workbench.engines.scripted import ScriptedEngine
@@ -31,7 +31,7 @@ from workbench.records import (
     Request,
     Started,
 )
-from workbench.report import Report
+from workbench.report import Report, Step
 from workbench.session import Session
 from workbench.store import Store
 from workbench.stream import Stream
@@ -457,40 +457,55 @@ def test_report_passes_its_parameters_on(
 ) -> None:
     asked: list[Any] = []
 
-    def made(name: str, parameters: Any, out: Path) -> Report:
+    def made(name: str, parameters: Any, out: Path, watch: Any) -> Report:
         asked.append((name, parameters, out))
-        return Report(out / "a.ipynb", out / "a.html", "run-1")
+        watch(Step(1, 2))
+        return Report(out / "a.ipynb", out / "a.html", "run-1", out / "a.csv")
 
-    monkeypatch.setattr("workbench.cli.report.run_report", made)
+    monkeypatch.setattr("workbench.cli.report.attempt", made)
     options = ["-p", "problems=3", "-p", "prompt=a=b", "--out", str(tmp_path)]
     assert run(["report", "compare", *options, "--json"]) == 0
     assert asked == [("compare", {"problems": "3", "prompt": "a=b"}, tmp_path)]
-    assert document(capsys.readouterr().out) == {
-        "run": "run-1",
-        "notebook": str(tmp_path / "a.ipynb"),
-        "html": str(tmp_path / "a.html"),
-    }
+    told = document(capsys.readouterr().out)
+    assert (told["run"], told["error"], told["interrupted"]) == ("run-1", None, False)
+    assert told["notebook"] == str(tmp_path / "a.ipynb")
+    assert told["html"] == str(tmp_path / "a.html")
+    assert (told["csv"], told["cells_csv"]) == (str(tmp_path / "a.csv"), None)
     assert run(["report", "compare", "-p", "problems"]) == 2
     assert "-p key=value" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("begun", [None, "run-1"])
 def test_an_interrupted_report_names_the_run_it_had_begun(
-    scripted: Use, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    begun: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    def begun(*_: Any) -> None:
-        run(["compare", QUESTION, "--json"])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("workbench.cli.report.run_report", interrupted)
+    left = Report(Path("a.ipynb"), Path("a.html"), begun, interrupted=True)
+    monkeypatch.setattr("workbench.cli.report.attempt", lambda *_: left)
     assert run(["report", "compare"]) == 130
-    assert capsys.readouterr().err == "Stopped before anything was asked.\n"
-    monkeypatch.setattr("workbench.cli.report.run_report", begun)
-    assert run(["report", "compare"]) == 130
+    said = "kept as run run-1 (" if begun else "Stopped before anything was asked."
+    err = capsys.readouterr().err
+    assert said in err
+    assert "a.html" in err
+
+
+def test_a_failed_report_is_told_with_its_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = EngineError("A cell failed.", remedy="Mend it.")
+    left = Report(Path("a.ipynb"), Path("a.html"), error=error)
+    monkeypatch.setattr("workbench.cli.report.attempt", lambda *_: left)
+    assert run(["report", "compare", "--json"]) == 1
     captured = capsys.readouterr()
-    assert f"kept as run {document(captured.out)['run']} (" in captured.err
+    assert captured.err.startswith("A cell failed. Mend it. The report as far as it came is a.html")
+    assert document(captured.out)["error"] == "A cell failed. Mend it."
+
+
+def test_lines_of_progress_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter([0.0, 1.0, 5.0, 6.0])
+    lines = report._Lines("sweep", lambda: next(now))
+    for cell in (1, 2, 3):
+        lines(Step(cell, 9))
+    assert capsys.readouterr().err == "sweep: cell 2 of 9\n"
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -537,7 +552,10 @@ def test_a_mistake_of_ours_is_told_without_a_traceback(
     assert "Traceback" in capsys.readouterr().err
 
 
-VERBS = ([], *([name] for name in ["compare", "report", "runs", "models", "doctor", "bench"]))
+VERBS = (
+    [],
+    *([name] for name in ["compare", "sweep", "report", "runs", "models", "doctor", "bench"]),
+)
 
 
 def loaded(*arguments: str) -> Iterator[str]:
@@ -553,7 +571,8 @@ def loaded(*arguments: str) -> Iterator[str]:
 
 def test_help_loads_nothing_but_the_command_itself() -> None:
     ours = {name for name in loaded("compare", "--help") if name.startswith("workbench")}
-    light = {"", ".errors", ".printable", ".cli", ".cli.app", ".cli.guard"}
+    cli = ("", ".app", ".asking", ".dispatch", ".guard", ".options")
+    light = {"", ".errors", ".printable", *(f".cli{name}" for name in cli)}
     assert ours == {f"workbench{name}" for name in light}
 
 

@@ -267,6 +267,20 @@ def test_log_probabilities_are_all_or_nothing_and_finite() -> None:
     assert told((-math.inf,)) == [None, None]
 
 
+def test_what_was_not_drawn_has_no_part_in_the_mean_log_probability() -> None:
+    """The budget's closing tag may be as unlikely as it likes, or have no log-probability."""
+    for closing in ((-700.0, -9.0), None):
+        told = generation(
+            Started(0.0, 5),
+            Chunk(1.0, (1,), "a", THINKING, (-1.0,)),
+            Chunk(2.0, (2, 3), "</think>", MARKER, closing, forced=True),
+            Chunk(3.0, (4,), "b", ANSWER, (-3.0,)),
+        )
+        assert said("mean_logprob", "perplexity", of=told) == pytest.approx([-2.0, math.exp(2)])
+    only = generation(Started(0.0, 5), Chunk(2.0, (2,), "</think>", forced=True))
+    assert said("mean_logprob", "output_tokens", of=only) == [None, 1]
+
+
 # --- properties ---------------------------------------------------------------------------------
 
 steps = st.one_of(st.just(0.0), st.floats(1e-6, 10.0))

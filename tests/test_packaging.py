@@ -13,7 +13,11 @@ import workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA = {"torch": "pytorch-gpu", "jupyter-client": "jupyter_client"}  # what conda-forge calls it
+CONDA = {  # what conda-forge calls it
+    "torch": "pytorch-gpu",
+    "jupyter-client": "jupyter_client",
+    "huggingface-hub": "huggingface_hub",
+}
 # What a conda user gets besides: the toolkit that a pip user has to bring along.
 TOOLKIT = {
     "pip",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -19,7 +20,7 @@ from workbench.evaluation.statistics import Estimate
 from workbench.pages import numbers
 from workbench.pages.cards import shortened
 from workbench.printable import one_line, printable
-from workbench.records import Finished, Mode, Problem, Started
+from workbench.records import Expected, Finished, Mode, Problem, Started
 
 ANSWERS = {
     ("What is 1+1?", Mode.ON): "<think>\n1 and 1 make 2.\n</think>\n\nSo \\boxed{2}",
@@ -85,7 +86,7 @@ def test_the_arms_stand_side_by_side_with_thinking_folded(run: wb.Run) -> None:
 
 def test_badges_say_what_is_unusual_and_what_it_took(run: wb.Run) -> None:
     lines = Shown(pages.side_by_side(run, problem="two")).lines
-    assert "✗ wrong: no answer after the thinking" in lines
+    assert "✗ wrong: thinking never closed" in lines
     assert "thinking never closed" in lines
     assert "thinking though it was off" in lines
     assert "no answer after the thinking" in lines
@@ -153,7 +154,7 @@ def test_in_a_notebook_a_page_is_html_and_in_a_terminal_a_line(run: wb.Run) -> N
     data, _ = formatter.format(page)
     assert data["text/html"] == page.html == page._repr_html_()
     assert data["text/plain"] == repr(page) == str(page)
-    assert data["application/vnd.workbench.run+json"] == {"id": run.id}
+    assert data["application/vnd.workbench.run+json"]["id"] == run.id
 
 
 def test_the_manifest_names_what_a_repeat_needs(run: wb.Run) -> None:
@@ -182,6 +183,65 @@ def test_what_was_asked_names_prompts_and_sampling() -> None:
     assert lines[-2] == "greedy, max-tokens 50"
     assert "<think>↵</think>" in lines
     assert lines[-1] == "6 requests to demo on exllama: 2 problems (easy 1, hard 1) in 3 arms."
+
+
+SWEEP = {"mode": ["on", "off"], "temperature": [0, 0.6], "thinking_tokens": [16, None]}
+
+
+def test_a_sweep_is_asked_with_its_axes_and_its_cost() -> None:
+    plan = replace(wb.sweep(PROBLEMS, **SWEEP), expected=Expected(1234.0, 65.0, 20))
+    page = pages.asked(plan)
+    lines = Shown(page).lines
+    assert (
+        lines[lines.index("on") + 3] == "temperature 0 / 0.6, top-p 0.95, thinking-tokens 16 / none"
+    )
+    note = lines[-1]
+    assert "16 requests to demo on exllama: 2 problems (easy 1, hard 1)" in note
+    assert "in 8 combinations of settings." in note
+    assert "Axes: mode on, off; temperature 0, 0.6; thinking-tokens 16, none." in note
+    assert "By 20 earlier answers it was expected to take 1,234 tokens and 65.00 s." in note
+
+
+def test_a_latency_plan_is_asked_by_its_prompts() -> None:
+    plan = replace(wb.compare(PROBLEMS), kind="latency", axes={"cached": (False, True)})
+    note = Shown(pages.asked(plan)).lines[-1]
+    assert "6 requests to demo on exllama: 2 prompts, warm-ups among them." in note
+    assert "Axes: cached no, yes." in note
+
+
+def facts(run: wb.Run) -> dict[str, str]:
+    lines = Shown(pages.manifest(run)).lines
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+def test_the_manifest_of_a_sweep_names_every_setting(run: wb.Run) -> None:
+    sweep = wb.sweep(PROBLEMS, **SWEEP)
+    cells = [replace(cell, concurrency=n % 2 or None) for n, cell in enumerate(sweep.cells)]
+    told = facts(replace(run, plan=replace(sweep, cells=tuple(cells)), generations={}, scores=()))
+    assert told["axis, temperature"] == "0, 0.6"
+    assert told["axis, thinking-tokens"] == "16, none"
+    assert told["sampling, off"] == "temperature 0 / 0.6, thinking-tokens 16 / none"
+    assert told["requests at once"] == "as many as fit, 1, stage by stage; at most 1"
+    assert "axis, problem" not in told
+
+
+def test_the_manifest_flags_what_a_reader_must_not_miss(run: wb.Run) -> None:
+    (engine,) = run.environment["engines"]
+    flagged = {
+        "engines": [engine | {"synthetic": True, "attention": "sdpa"}],
+        "resumed": ["2026-01-02T03:04:05+00:00"],
+        "changed": {"packages: torch": ["2.6", "2.7"]},
+    }
+    told = facts(replace(run, environment=dict(run.environment) | flagged))
+    assert told["synthetic weights"].startswith("yes: made for trying")
+    assert told["attention"] == "sdpa"
+    assert told["resumed"] == "2026-01-02T03:04:05+00:00"
+    assert told["changed since, packages: torch"] == "2.6, then 2.7"
+    same = dict(run.environment) | {"resumed": ["then"], "changed": {}}
+    assert facts(replace(run, environment=same))["changed since"] == "nothing"
+    trained = dict(run.environment) | {"engines": [engine | {"synthetic": False}]}
+    plain = facts(replace(run, environment=trained))
+    assert not {"synthetic weights", "resumed", "changed since"} & set(plain)
 
 
 def test_the_table_of_arms_counts_what_went_wrong(run: wb.Run) -> None:

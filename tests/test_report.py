@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
+import math
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +23,21 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from plotly.offline import get_plotlyjs
 
+import workbench as wb
 from workbench.errors import EngineError, InvalidInput, StoreError
-from workbench.report import Parameter, Report, names, page, parameters_of, report, reporting
+from workbench.records import Finished
+from workbench.report import (
+    Parameter,
+    Report,
+    Step,
+    attempt,
+    names,
+    page,
+    parameters_of,
+    report,
+    reporting,
+)
+from workbench.report.following import Following
 from workbench.report.notebooks import find
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -39,6 +59,18 @@ TOLD = """
 import os, sys
 print(sys.executable, os.getcwd())
 print(repr((word, count, share, fine, names)))
+"""
+
+
+RUNS = """
+import workbench as wb
+from workbench import pages
+from workbench.engines.scripted import ScriptedEngine
+ANSWERS = {("1+1?", wb.Mode.OFF): "2", ("=A1", wb.Mode.OFF): "=A1"}
+def ask(count):
+    plan = wb.compare(["1+1?", "=A1"][:count], modes=["off"])
+    with wb.Session(lambda: ScriptedEngine.answering(ANSWERS)) as session:
+        return wb.execute(plan, session=session)
 """
 
 
@@ -210,20 +242,26 @@ def test_what_could_run_is_left_out_of_the_page() -> None:
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
-def test_a_failing_cell_leaves_both_files_and_says_where(tmp_path: Path) -> None:
-    own = notebook(
-        tmp_path / "bad.ipynb", "print('so far')", "1 / 0  # <img src=x>", "print('never')"
-    )
+def test_a_failing_cell_leaves_everything_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    fails = "run = ask(2)\nprint('so far')\n1 / 0  # <img src=x>"
+    own = notebook(tmp_path / "bad.ipynb", RUNS, fails, "print('never')")
+    made = attempt(str(own), {}, tmp_path / "out")
+    assert "ZeroDivisionError: division by zero" in str(made.error)
     with pytest.raises(EngineError, match="ZeroDivisionError: division by zero") as caught:
-        report(str(own), {}, tmp_path / "out")
-    html, executed = sorted((tmp_path / "out").iterdir())
-    assert str(html) in caught.value.remedy
-    text = html.read_text(encoding="utf-8")
+        made.raise_for_failure()
+    assert f"as far as it came is {made.html}" in caught.value.remedy
+    text = made.html.read_text(encoding="utf-8")
     assert text.index("This report stopped before its end.") < text.index("so far")
     assert "ZeroDivisionError" in text
     assert "<img" not in text
     assert "An Exception was encountered" not in text  # papermill's own words
-    assert "never" not in outputs(executed)
+    assert "never" not in outputs(made.notebook)
+    assert made.run == wb.Store(read_only=True).runs()[0].id
+    assert made.csv is not None
+    assert len(made.csv.read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_a_kernel_that_dies_leaves_what_there_was(tmp_path: Path) -> None:
@@ -238,13 +276,11 @@ def test_a_kernel_that_dies_leaves_what_there_was(tmp_path: Path) -> None:
 def test_two_reports_of_one_second_have_names_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = notebook(tmp_path / "quick.ipynb")
     clock = type("Clock", (), {"now": lambda _: datetime(2026, 1, 2, 3, 4, 5)})
     monkeypatch.setattr(reporting, "datetime", clock)
-    made = [report(str(own), {}, tmp_path / "out") for _ in range(2)]
-    assert [one.html.name for one in made] == [
-        "quick-20260102-030405.html",
-        "quick-20260102-030405-2.html",
+    assert [reporting._free(tmp_path, "quick").name for _ in range(2)] == [
+        "quick-20260102-030405.ipynb",
+        "quick-20260102-030405-2.ipynb",
     ]
 
 
@@ -264,6 +300,8 @@ def test_unknown_reports_and_parameters_are_refused_before_anything_runs(tmp_pat
     with pytest.raises(InvalidInput, match="no parameter 'promblems'") as caught:
         report("compare", {"promblems": "3"}, tmp_path / "out")
     assert "problems" in caught.value.remedy
+    with pytest.raises(InvalidInput, match="no parameters 'a', 'b'"):
+        report("compare", {"b": "3", "a": "1", "problems": "2"}, tmp_path / "out")
     with pytest.raises(InvalidInput, match="problems is 'three'; it must be int") as caught:
         report("compare", {"problems": "three"}, tmp_path / "out")
     assert "12" in caught.value.remedy
@@ -282,6 +320,105 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path: 
     with pytest.raises(StoreError, match=r"cannot be written to .*file") as caught:
         report("compare", {}, blocked)
     assert "another folder" in caught.value.remedy
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, list[Step]]:
+    """A report that runs something, and what was told while it did."""
+    folder = tmp_path_factory.mktemp("ran")
+    own = notebook(folder / "mine.ipynb", RUNS, "run = ask(2)", "pages.manifest(run)")
+    steps: list[Step] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_HOME", str(folder / "home"))
+        return report(str(own), {"count": 3}, folder / "out", steps.append), steps
+
+
+def test_the_generations_lie_beside_it_as_a_table(ran: tuple[Report, list[Step]]) -> None:
+    made, _ = ran
+    assert made.csv is not None
+    assert made.csv.name == f"{made.notebook.stem}.csv"
+    rows = list(csv.DictReader(made.csv.open(encoding="utf-8", newline="")))
+    assert [row["run"] for row in rows] == [made.run] * 2
+    assert [row["finish_reason"] for row in rows] == ["stop", "stop"]
+    assert rows[0]["answer"] == "2"
+    assert made.cells_csv is None  # it is no sweep
+
+
+def test_every_cell_is_told_as_it_begins(ran: tuple[Report, list[Step]]) -> None:
+    _, steps = ran
+    cells = list(dict.fromkeys((step.cell, step.cells) for step in steps))
+    assert cells == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_seconds_of_cells_that_ask_are_told_apart(ran: tuple[Report, list[Step]]) -> None:
+    made, _ = ran
+    executed = nbformat.read(made.notebook, as_version=4).cells
+    (asking,) = [cell for cell in executed if cell.source == "run = ask(2)"]
+    assert made.model_seconds == pytest.approx(asking.metadata.papermill.duration)
+    assert made.own_seconds > 0
+
+
+def test_generations_are_told_with_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    plan = wb.compare(["1", "2", "3", "4"], modes=["off"])
+    steps: list[Step] = []
+    with wb.Store() as store, Following(7, steps.append) as following:
+        following.pid = os.getpid
+        following.cell()
+        run = store.begin_run(plan, {})
+        until(lambda: bool(steps) and steps[-1].planned == 4)
+        assert str(steps[-1]) == "cell 1 of 7, 0 of 4 generations"
+        for index in range(2):
+            cell = plan.cells[index]
+            recorder = store.begin_generation(run, index, cell)
+            recorder.append(Finished(0.1, "stop"))
+            one = wb.Generation(cell.request, cell.spec, (Finished(0.1, "stop"),))
+            recorder.finish(one, {}, {})
+        store.flush()
+        until(lambda: steps[-1].done == 2)
+        told = str(steps[-1])
+        assert re.fullmatch(r"cell 1 of 7, 2 of 4 generations, about \d+ s left", told)
+        assert [row.id for row in following.runs()] == [run]
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ctrl_c_ends_the_cell_and_leaves_everything(tmp_path: Path) -> None:
+    """As on a terminal, where the whole process group hears it."""
+    hang = "run = ask(1)\nprint('begun', flush=True)\nimport time; time.sleep(300)"
+    own = notebook(tmp_path / "long.ipynb", RUNS, hang, "print('never')")
+    arguments = ["report", str(own), "--out", str(tmp_path / "out"), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", *arguments],
+        env=os.environ | {"WORKBENCH_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        store = wb.Store(tmp_path / "runs.sqlite", read_only=True)
+        until(lambda: bool(store.runs()) and store.runs()[0].status == "finished")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    told = json.loads(out)
+    assert process.returncode == 130
+    assert told["interrupted"] is True
+    assert told["run"] == store.runs()[0].id
+    assert f"kept as run {told['run']}" in err
+    assert told["html"] in err
+    text = Path(told["html"]).read_text(encoding="utf-8")
+    assert "It was interrupted. What was generated is kept as run" in text
+    assert "KeyboardInterrupt" not in text
+    assert "never" not in outputs(Path(told["notebook"]))
+    assert Path(told["csv"]).is_file()
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -321,6 +458,17 @@ def test_parameters_are_read_from_the_notebook(tmp_path: Path) -> None:
         ("list[str]", "on, off", ["on", "off"]),
         ("list[str]", '["on", "a,b"]', ["on", "a,b"]),
         ("list[str]", "", []),
+        ("list", "on, off", ["on", "off"]),
+        ("list[int]", "1, 2", [1, 2]),
+        ("list[float]", "0,0.6,1", [0.0, 0.6, 1.0]),
+        ("list[float]", "[0, 0.6]", [0.0, 0.6]),
+        ("list[float]", "inf", [math.inf]),
+        ("list[bool]", "true,no", [True, False]),
+        ("list[Optional[int]]", "16,32,none", [16, 32, None]),
+        ("list[Optional[int]]", "None", [None]),
+        ("list[Optional[int]]", "[16, null]", [16, None]),
+        ("Optional[list[float]]", "none", None),
+        ("Optional[list[float]]", "1,2", [1.0, 2.0]),
         ("Optional[int]", "none", None),
         ("Optional[int]", "", None),
         ("Optional[float]", "1e-3", 0.001),
@@ -332,6 +480,8 @@ def test_strings_are_read_as_the_parameters_type(kind: str, text: str, value: ob
     read = Parameter("x", kind, "0", "help").parse(text)
     assert read == value
     assert type(read) is type(value)
+    if isinstance(read, list) and isinstance(value, list):
+        assert [type(item) for item in read] == [type(item) for item in value]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +493,12 @@ def test_strings_are_read_as_the_parameters_type(kind: str, text: str, value: ob
         ("bool", "maybe"),
         ("list", "[1, "),
         ("list", "["),
+        ("list[float]", "0,warm"),
+        ("list[float]", "[[0]]"),
+        ("list[float]", "[null]"),
+        ("list[int]", "1.5"),
+        ("list[int]", "[true]"),
+        ("list[Optional[int]]", "16,nothing"),
     ],
 )
 def test_what_cannot_be_read_is_refused(kind: str, text: str) -> None:

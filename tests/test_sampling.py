@@ -20,7 +20,7 @@ from torch import Tensor
 
 from workbench import sampling as room
 from workbench.bench import sampling as bench
-from workbench.errors import EngineError
+from workbench.errors import EngineError, InvalidInput
 from workbench.records import Sampling
 from workbench.sampling import Row, UndrawableLogits, draw, uniform
 
@@ -600,8 +600,96 @@ def test_the_benchmark_times_the_same_draws_both_ways() -> None:
 @pytest.mark.parametrize("vocabulary", [512, 128_256])
 def test_a_gpu_draws_what_the_cpu_draws(vocabulary: int) -> None:
     logits, rows = mixed_batch(64, vocabulary)
+    rows[::7] = [replace(row, ruled_out=(1, 2, 3), forced=4) for row in rows[::7]]
+    rows[3::7] = [replace(row, ruled_out=tuple(range(50))) for row in rows[3::7]]
     here, there = draw(logits, rows), draw(logits.cuda(), rows)
     assert there.ids == here.ids
     assert [p for p in there.logprobs if p is not None] == pytest.approx(
         [p for p in here.logprobs if p is not None], abs=1e-9
     )
+
+
+# --- ruled-out and forced ids ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("s", [Sampling(), *SETTINGS.values()], ids=["greedy", *SETTINGS])
+def test_what_is_ruled_out_is_never_drawn_and_the_rest_by_the_law(s: Sampling) -> None:
+    best = tuple(spread().topk(3).indices.tolist())
+    seen = spread().topk(6).indices if s.repetition_penalty != 1 else None
+    rows = [Row(s, position, seen, ruled_out=best) for position in range(DRAWS)]
+    counts = np.bincount(draw(spread().expand(DRAWS, -1), rows).ids, minlength=40)
+    without = spread()
+    without[list(best)] = -torch.inf
+    assert not counts[list(best)].any()
+    penalised = seen.tolist() if seen is not None else []
+    assert p_value(counts, law(without, s, penalised)) > 1e-3
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_forced_id_is_put_in_and_reported_by_the_raw_logits(data: st.DataObject) -> None:
+    logits = torch.randn(
+        6, 50, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    )
+    free = [
+        Row(
+            data.draw(st.sampled_from([Sampling(), *SETTINGS.values()])),
+            position,
+            torch.tensor([1, 2, 3]),
+            logprobs=data.draw(st.booleans()),
+            alternatives=data.draw(st.integers(0, 4)),
+        )
+        for position in range(6)
+    ]
+    ids = st.integers(0, 49)
+    changes = [
+        {
+            "forced": data.draw(st.none() | ids),
+            "ruled_out": tuple(data.draw(st.sets(ids, max_size=9))),
+        }
+        for _ in free
+    ]
+    plain, got = (
+        draw(logits, rows)
+        for rows in (free, [replace(row, **new) for row, new in zip(free, changes, strict=True)])
+    )
+    said = logits.double().log_softmax(-1)
+    assert got.alternatives == plain.alternatives
+    for i, new in enumerate(changes):
+        if new["forced"] is not None:
+            assert got.ids[i] == new["forced"]
+        elif not new["ruled_out"]:
+            assert got.ids[i] == plain.ids[i]
+        else:
+            assert got.ids[i] not in new["ruled_out"]
+        told = float(said[i, got.ids[i]]) if free[i].logprobs else None
+        assert got.logprobs[i] == told
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_ruling_out_hides_no_broken_logit(bad: float) -> None:
+    logits = spread()[None].clone()
+    logits[0, 5] = bad
+    for row in (Row(Sampling(), 0, ruled_out=(5,)), Row(Sampling(), 0, forced=3)):
+        with pytest.raises(UndrawableLogits):
+            draw(logits, [row])
+
+
+def test_a_row_with_everything_ruled_out_is_refused_and_ids_beyond_the_logits_are_none() -> None:
+    with pytest.raises(UndrawableLogits):
+        draw(torch.zeros(1, 4), [Row(Sampling(), 0, ruled_out=(0, 1, 2, 3))])
+    assert draw(torch.zeros(1, 4), [Row(Sampling(), 0, ruled_out=(0, 4, 99))]).ids == [1]
+
+
+def test_the_logits_given_are_not_written_to() -> None:
+    logits = spread()[None].clone()
+    draw(logits, [Row(Sampling(), 0, ruled_out=(1, 2), forced=1)])
+    assert torch.equal(logits, spread()[None])
+
+
+def test_a_least_length_above_the_most_is_refused() -> None:
+    assert Sampling(min_tokens=5, max_tokens=5).min_tokens == 5
+    assert Sampling(min_tokens=5).max_tokens is None
+    with pytest.raises(InvalidInput, match="min-tokens is 6 and max-tokens 5") as refused:
+        Sampling(min_tokens=6, max_tokens=5)
+    assert refused.value.remedy

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from queue import Queue
 
 import pytest
 
@@ -287,6 +290,46 @@ def test_stopping_one_leaves_the_others_alone() -> None:
         engine.allow(10_000)
         assert stopped.result(SOON).finish_reason == "cancelled"
         assert kept.result(SOON).text_of() == THOUGHT
+
+
+# --- being told ---------------------------------------------------------------------------------
+
+
+def test_whoever_wants_to_know_of_the_end_is_called_once() -> None:
+    calls: list[str] = []
+    with gated() as (session, engine):
+        stream = session.start(ask())
+        stream.when_done(lambda: calls.append("before"))
+        engine.allow(3)
+        wait_for(lambda: engine.steps == 3)
+        assert calls == []
+        engine.allow(10_000)
+        stream.result(SOON)
+        wait_for(lambda: calls == ["before"])
+        stream.when_done(lambda: calls.append("after"))
+        assert calls == ["before", "after"]
+
+
+def test_a_call_at_the_end_finds_the_whole_stream() -> None:
+    ended: Queue[int] = Queue()
+    with answering() as session:
+        stream = session.start(ask())
+        stream.when_done(lambda: ended.put(len(stream.events)))
+        assert ended.get(timeout=SOON) == len(stream.result(SOON).events)
+
+
+def test_a_finished_stream_is_kept_by_nobody() -> None:
+    with answering() as session:
+        streams = [session.start(ask()) for _ in range(3)]
+        for stream in streams:
+            stream.result(SOON)
+        wait_for(lambda: not session._by_stream and not session._live)
+        gone = weakref.ref(streams[0])
+        del stream
+        streams.clear()
+        session.start(ask()).result(SOON)  # the worker has moved on from the last one
+        gc.collect()
+        assert gone() is None
 
 
 # --- closing --------------------------------------------------------------------------------------

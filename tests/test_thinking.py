@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -29,6 +30,7 @@ NOTHING = Flags(
     reopened=False,
     preamble=False,
     empty_thinking=False,
+    forced_close=False,
 )
 
 
@@ -397,3 +399,45 @@ def test_with_reasoning_off_nothing_is_thinking_without_an_opening_tag(
         e for e in settle(split(chunks), mode) if isinstance(e, Chunk)
     )
     assert Channel.THINKING not in channels[:before]
+
+
+# --- forced closings ------------------------------------------------------------------------------
+
+
+def closed(*texts: str, forced: Iterable[int], mode: Mode = Mode.ON) -> Generation:
+    """A generation of these tokens; some of them, by their places, were forced."""
+    chunks = [
+        replace(chunk, forced=place in set(forced)) for place, chunk in enumerate(tokens(*texts))
+    ]
+    events: list[Event] = [Started(0.0, 10), *split(chunks), Finished(99.0, "stop")]
+    request = Request(messages=(Message("user", "2+2?"),), mode=mode)
+    return Generation(request, EngineSpec(), settle(events, mode))
+
+
+def test_a_forced_closing_is_flagged_and_complete() -> None:
+    generation = closed("<think>", "2+", "\n", "</", "think", ">\n\n", "4", forced=range(2, 6))
+    assert texts(generation) == ("2+\n", "\n\n4")
+    assert raised(generation) == {"forced_close"}
+    kept = "".join(chunk.text for chunk in generation.chunks() if chunk.forced)
+    assert kept == "\n</think>\n\n"
+    assert [chunk.ids for chunk in generation.chunks() if chunk.forced and chunk.ids] == [
+        (2,),
+        (3,),
+        (4,),
+        (5,),
+    ]
+
+
+def test_a_forced_closing_that_was_cut_off_closed_nothing() -> None:
+    generation = closed("<think>", "2+", "\n", "</", "think", forced=range(2, 5))
+    assert raised(generation) == {"incomplete"}
+
+
+def test_a_closing_of_its_own_before_a_forced_piece_is_no_forced_one() -> None:
+    generation = closed("<think>", "a", "</think>", "b<think>", "\n", "</th", forced=(4, 5))
+    assert raised(generation) == {"reopened", "incomplete"}
+
+
+def test_thinking_closed_before_anything_was_said_is_empty() -> None:
+    generation = closed("<think>\n", "</think>\n\n", "4", forced=(1,), mode=Mode.OFF)
+    assert raised(generation) == {"empty_thinking", "forced_close", "leaked"}

@@ -34,9 +34,13 @@ _HOME = MappingProxyType(
         "Store": "workbench.store",
         "WorkbenchError": "workbench.errors",
         "arithmetic_suite": "workbench.evaluation.problems",
+        "bar": "workbench.experiments",
         "compare": "workbench.experiments",
         "execute": "workbench.experiments",
+        "latency": "workbench.experiments.latency",
         "load": "workbench.experiments",
+        "resume": "workbench.experiments",
+        "sweep": "workbench.experiments",
     }
 )
 

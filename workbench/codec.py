@@ -32,6 +32,7 @@ from workbench.records import (
     Chunk,
     EngineSpec,
     Event,
+    Expected,
     Generation,
     Message,
     Mode,
@@ -43,7 +44,17 @@ from workbench.records import (
 )
 
 Record = (
-    Message | Sampling | Request | EngineSpec | Event | Generation | Problem | Cell | Plan | Score
+    Message
+    | Sampling
+    | Request
+    | EngineSpec
+    | Event
+    | Generation
+    | Problem
+    | Cell
+    | Expected
+    | Plan
+    | Score
 )
 
 T = TypeVar("T")
@@ -115,6 +126,7 @@ def to_json(record: Record) -> dict[str, Any]:
                     for name, values in record.axes.items()
                 },
                 "cells": [to_json(cell) for cell in record.cells],
+                "expected": None if record.expected is None else to_json(record.expected),
             }
         case Chunk():
             numbers = {name: _escaped(getattr(record, name)) for name in _CHUNK_NUMBERS}
@@ -206,6 +218,7 @@ def _plan(data: Any) -> Plan:
             for name, values in data["axes"].items()
         },
         cells=tuple(_convert(Cell, cell) for cell in data["cells"]),
+        expected=_convert(Expected | None, data.get("expected")),  # type: ignore[arg-type]
     )
 
 

@@ -37,6 +37,7 @@ class Stream:
         self._events: list[Event] = []
         self._news = threading.Condition()
         self._ended = threading.Event()
+        self._calls: list[Callable[[], None]] = []  # to be made once, at the end
 
     @property
     def done(self) -> bool:
@@ -52,6 +53,17 @@ class Stream:
         """Stop the generation within one iteration; what was generated is kept."""
         if not self.done:
             self._cancel(self)
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Have something called when the last event is there, at once if it is.
+
+        It is called on the session's thread, which decodes for everybody: it must be quick.
+        """
+        with self._news:
+            if not self.done:
+                self._calls.append(call)
+                return
+        call()
 
     def __iter__(self) -> Iterator[Event]:
         """Every event from the first; an interrupt of the wait cancels the generation."""
@@ -111,8 +123,12 @@ class Stream:
 
     def extend(self, events: Sequence[Event]) -> None:
         """Append events; only the session's worker does."""
+        calls: list[Callable[[], None]] = []
         with self._news:
             self._events.extend(events)
             if events and isinstance(events[-1], Finished | Failed):
                 self._ended.set()
+                calls, self._calls = self._calls, []
             self._news.notify_all()
+        for call in calls:
+            call()

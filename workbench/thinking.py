@@ -54,6 +54,16 @@ class Splitter:
         return [replace(token, channel=self._channel) for token in held]
 
     @property
+    def thinking(self) -> bool:
+        """Whether an opening tag has come that no closing one has followed."""
+        return self._inside
+
+    @property
+    def held(self) -> int:
+        """Ids of text held back: the text so far ends with what may become a tag."""
+        return sum(len(chunk.ids) for chunk in self._held)
+
+    @property
     def _channel(self) -> Channel:
         return Channel.THINKING if self._inside else Channel.ANSWER
 
@@ -168,6 +178,7 @@ class Flags:
     reopened: bool  # more than one opening tag
     preamble: bool  # text before the opening tag, which counts as answer
     empty_thinking: bool  # a closed block with nothing in it; valid with reasoning on
+    forced_close: bool  # the engine closed it, at the budget; the model had not
 
 
 def flags(generation: Generation) -> Flags:
@@ -184,6 +195,7 @@ def flags(generation: Generation) -> Flags:
         reopened=len(opens) > 1,
         preamble=bool(opens) and begin == opens[0].end() and not _blank(text[: opens[0].start()]),
         empty_thinking=begin <= end and not incomplete and _blank(text[begin:end]),
+        forced_close=_forced_close(generation, tags),
     )
 
 
@@ -207,6 +219,16 @@ def _closing(tags: list[re.Match[str]], mode: Mode) -> list[re.Match[str]]:
         for tag, last in zip(tags, before, strict=False)
         if tag[0] == CLOSE and (mode is Mode.ON or last == OPEN)
     ]
+
+
+def _forced_close(generation: Generation, tags: list[re.Match[str]]) -> bool:
+    """Whether a closing tag stands behind the first forced id: a cut-off one closes nothing."""
+    position = 0
+    for chunk in generation.chunks():
+        if chunk.forced:
+            return any(tag[0] == CLOSE and tag.end() > position for tag in tags)
+        position += len(chunk.text)
+    return False
 
 
 def _thinking_span(tags: list[re.Match[str]], mode: Mode) -> tuple[int, int]:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from workbench.models.catalogue import CATALOGUE
+from workbench.models.folder import check
 from workbench.models.tokenizer import Tokenizer
 
 pytest.register_assert_rewrite("tests.engines.contract")
@@ -18,6 +20,14 @@ pytest.register_assert_rewrite("tests.engines.contract")
 def stops(model_folder: Path) -> frozenset[int]:
     config = json.loads((model_folder / "config.json").read_text())
     return frozenset(config["eos_token_id"])
+
+
+@pytest.fixture(scope="session")
+def thinker_stops() -> frozenset[int]:
+    """Of the embedded model, which thinks; the random one does not."""
+    folder = CATALOGUE["demo"].folder
+    assert folder is not None
+    return frozenset(check(folder).eos_ids)
 
 
 @pytest.fixture(scope="session")

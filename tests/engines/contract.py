@@ -21,10 +21,12 @@ from workbench.chat import conversation
 from workbench.engines.base import Engine
 from workbench.errors import InvalidInput
 from workbench.records import (
+    Channel,
     Chunk,
     Event,
     Failed,
     Finished,
+    Generation,
     Message,
     Mode,
     Progress,
@@ -32,6 +34,7 @@ from workbench.records import (
     Sampling,
     Started,
 )
+from workbench.thinking import Splitter, flags, settle
 
 STEPS = 20_000  # more than any test here needs
 
@@ -139,11 +142,14 @@ class EngineContract:
 
     - ``engine``: open, idle, ``max_batch`` 4 or more; it may be shared by all tests.
     - ``stops``: the ids that end an answer.
+    - ``thinker``, ``thinker_stops``: the same, of an engine that answers ``THOUGHTFUL``
+      with 30 to 150 tokens of greedy thinking, and an answer.
 
     The engine must answer ``QUESTION`` with 30 tokens or more of greedy text.
     """
 
     QUESTION = "Tell me about the sea."
+    THOUGHTFUL = "What is 43 + 80?"
 
     @pytest.fixture
     def free(self, engine: Engine, stops: frozenset[int]) -> Trace:
@@ -183,7 +189,8 @@ class EngineContract:
     def test_a_prompt_that_leaves_too_little_room_is_refused_at_once(
         self, engine: Engine, stops: frozenset[int]
     ) -> None:
-        for request in (ask("long " * 200_000), ask("Hi", max_tokens=2**31 - 1)):
+        endless = ({"max_tokens": 2**31 - 1}, {"min_tokens": 2**31 - 1})
+        for request in (ask("long " * 200_000), *(ask("Hi", **one) for one in endless)):
             with pytest.raises(InvalidInput) as refused:
                 engine.submit(request)
             assert refused.value.remedy
@@ -351,6 +358,89 @@ class EngineContract:
         take(engine, told, lambda: ended(told[second]) and ended(told[first]))
         assert Trace(kept, tuple(told[second])).ids == alone.ids
 
+    # --- the thinking budget --------------------------------------------------------------------
+
+    @pytest.fixture
+    def thought(self, thinker: Engine, thinker_stops: frozenset[int]) -> Trace:
+        """A greedy generation that thinks as long as it likes."""
+        (trace,) = answers(thinker, [ask(self.THOUGHTFUL)], thinker_stops)
+        assert 30 <= thinking_tokens(trace) <= 150
+        assert not any(chunk.forced for chunk in trace.chunks)
+        return trace
+
+    @pytest.mark.parametrize("tokens", [0, 1, 12, 25])
+    def test_thinking_is_closed_at_its_budget_and_an_answer_follows(
+        self, thinker: Engine, thinker_stops: frozenset[int], thought: Trace, tokens: int
+    ) -> None:
+        request = ask(self.THOUGHTFUL, thinking_tokens=tokens, max_tokens=200)
+        (trace,) = answers(thinker, [request], thinker_stops)
+        before, closing, after = around_forced(trace)
+        assert before == thought.ids[: len(before)]
+        ends_line = thinker.decode(before).endswith("\n")
+        assert thinker.decode(closing) == ("" if ends_line else "\n") + "</think>\n\n"
+        assert thinker.decode(after).strip()
+        assert min(tokens, 1) <= thinking_tokens(trace) <= math.ceil(1.1 * tokens) + 1
+        assert flags(generation(thinker, trace)).forced_close
+        assert not flags(generation(thinker, trace)).incomplete
+        assert generation(thinker, trace).answer
+
+    def test_a_budget_that_is_not_spent_changes_nothing(
+        self, thinker: Engine, thinker_stops: frozenset[int], thought: Trace
+    ) -> None:
+        request = ask(self.THOUGHTFUL, thinking_tokens=1000)
+        (trace,) = answers(thinker, [request], thinker_stops)
+        told = [(chunk.ids, chunk.text, chunk.forced) for chunk in trace.chunks]
+        assert told == [(chunk.ids, chunk.text, chunk.forced) for chunk in thought.chunks]
+
+    def test_budgets_give_the_same_ids_alone_and_in_a_batch(
+        self, thinker: Engine, thinker_stops: frozenset[int]
+    ) -> None:
+        requests = [
+            ask(self.THOUGHTFUL, thinking_tokens=tokens, seed=i, temperature=heat, max_tokens=60)
+            for i, (tokens, heat) in enumerate([(0, 0.0), (9, 0.8), (None, 0.8), (30, 1.2)])
+        ]
+        together = [trace.ids for trace in answers(thinker, requests, thinker_stops)]
+        alone = [answers(thinker, [one], thinker_stops)[0].ids for one in requests]
+        assert together == alone
+
+    def test_the_closing_takes_an_iteration_an_id_and_room_like_any_text(
+        self, thinker: Engine, thinker_stops: frozenset[int]
+    ) -> None:
+        request = ask(self.THOUGHTFUL, thinking_tokens=12, max_tokens=200)
+        ticket = thinker.submit(request)
+        told: dict[int, list[Event]] = {ticket: []}
+        while not ended(told[ticket]):
+            news = thinker.step()
+            assert sum(len(event.ids) for _, event in news if isinstance(event, Chunk)) <= 1
+            told[ticket] += [event for _, event in news]
+        whole = Trace(request, tuple(told[ticket]))
+        before, closing, _ = around_forced(whole)
+        for most in range(len(before) + 1, len(before) + len(closing) + 1):
+            cut = replace(request, sampling=replace(request.sampling, max_tokens=most))
+            (trace,) = answers(thinker, [cut], thinker_stops)
+            assert (trace.ids, trace.reason) == (whole.ids[:most], "length")
+            closed = "</think>" in trace.text
+            found = flags(generation(thinker, trace))
+            assert (found.forced_close, found.incomplete) == (closed, not closed)
+
+    def test_a_stop_string_ends_the_text_before_the_budget_is_spent(
+        self, thinker: Engine, thinker_stops: frozenset[int], thought: Trace
+    ) -> None:
+        stop = thought.text[16:20]
+        request = ask(self.THOUGHTFUL, thinking_tokens=40, stop=(stop,))
+        (trace,) = answers(thinker, [request], thinker_stops)
+        assert (trace.text, trace.reason) == (thought.text[: thought.text.index(stop)], "stop")
+        assert not any(chunk.forced for chunk in trace.chunks)
+
+    def test_a_stop_string_ends_the_text_before_min_tokens(
+        self, engine: Engine, stops: frozenset[int], free: Trace
+    ) -> None:
+        stop = free.text[9:12]
+        (trace,) = answers(
+            engine, [ask(self.QUESTION, min_tokens=30, max_tokens=30, stop=(stop,))], stops
+        )
+        assert (trace.text, trace.reason) == (free.text[: free.text.index(stop)], "stop")
+
 
 class ModelContract(EngineContract):
     """Further fixtures a subclass gives:
@@ -476,6 +566,79 @@ class ModelContract(EngineContract):
         told = [chunk.logprobs[0] for chunk in trace.chunks if chunk.ids and chunk.logprobs]
         forced = [float(row[i]) for row, i in zip(said, trace.ids, strict=True)]
         assert told == pytest.approx(forced, abs=1e-3)
+
+    # --- forced and ruled-out ids ---------------------------------------------------------------
+
+    def test_a_forced_id_is_recorded_as_the_model_sees_it(
+        self, thinker: Any, thinker_stops: frozenset[int]
+    ) -> None:
+        request = ask(
+            self.THOUGHTFUL, thinking_tokens=12, max_tokens=40, logprobs=True, alternatives=3
+        )
+        (trace,) = answers(thinker, [request], thinker_stops)
+        assert around_forced(trace)[1]
+        prompt = thinker.encode(*conversation(request))
+        logits = thinker.logits([*prompt, *trace.ids])[len(prompt) - 1 : -1]
+        for row, chunk in zip(logits.double().log_softmax(-1), trace.chunks, strict=True):
+            assert chunk.logprobs is not None
+            assert chunk.alternatives is not None
+            assert chunk.logprobs[0] == pytest.approx(float(row[chunk.ids[0]]), abs=1e-3)
+            assert chunk.alternatives[0][0][0] == int(row.argmax())
+            assert chunk.forced or chunk.ids[0] == int(row.argmax())
+
+    @pytest.mark.parametrize("heat", [0.0, 0.6])
+    def test_the_model_cannot_end_before_min_tokens(
+        self, thinker: Engine, thinker_stops: frozenset[int], heat: float
+    ) -> None:
+        settings: dict[str, Any] = {"temperature": heat, "seed": 1, "max_tokens": 200}
+        short = ask(self.THOUGHTFUL, **settings)
+        (free,) = answers(thinker, [short], thinker_stops)
+        assert free.reason == "stop"
+        length = len(free.ids)
+        wanted = [
+            ask(self.THOUGHTFUL, min_tokens=least, alternatives=2, **settings)
+            for least in (length, length + 1, length + 6)
+        ]
+        same, *longer = answers(thinker, wanted, thinker_stops)
+        assert same.ids == free.ids
+        for trace in longer:
+            assert trace.ids[:length] == free.ids
+            assert len(trace.ids) >= trace.request.sampling.min_tokens
+            (best,) = trace.chunks[length].alternatives or ()
+            assert best[0][0] in thinker_stops  # the record knows nothing of what was ruled out
+
+    def test_a_length_can_be_fixed(self, thinker: Engine, thinker_stops: frozenset[int]) -> None:
+        requests = [ask(self.THOUGHTFUL, min_tokens=n, max_tokens=n) for n in (1, 90, 150)]
+        requests += [ask(self.THOUGHTFUL, min_tokens=90, max_tokens=90, thinking_tokens=9)]
+        traces = answers(thinker, requests, thinker_stops)
+        assert [(len(trace.ids), trace.reason) for trace in traces] == [
+            (trace.request.sampling.max_tokens, "length") for trace in traces
+        ]
+
+
+def generation(engine: Engine, trace: Trace) -> Generation:
+    """The trace as a session would keep it."""
+    splitter, events = Splitter(), list[Event]()
+    for event in trace.events[:-1]:
+        events += splitter.feed(event) if isinstance(event, Chunk) else [event]
+    events += [*splitter.close(), trace.end]
+    settled = settle(events, trace.request.mode)
+    return Generation(trace.request, engine.spec, settled)
+
+
+def thinking_tokens(trace: Trace) -> int:
+    splitter = Splitter()
+    parts = [part for chunk in trace.chunks for part in splitter.feed(chunk)]
+    return sum(len(part.ids) for part in parts if part.channel is Channel.THINKING)
+
+
+def around_forced(trace: Trace) -> tuple[list[int], list[int], list[int]]:
+    """The ids before the one closing that was forced, its own, and those behind it."""
+    told = [(token, chunk.forced) for chunk in trace.chunks for token in chunk.ids]
+    places = [i for i, (_, forced) in enumerate(told) if forced]
+    assert places == list(range(places[0], places[-1] + 1))
+    ids = [token for token, _ in told]
+    return ids[: places[0]], ids[places[0] : places[-1] + 1], ids[places[-1] + 1 :]
 
 
 def _count(events: Sequence[Event]) -> int:

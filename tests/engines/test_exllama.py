@@ -11,6 +11,7 @@ from random import Random
 from shutil import copytree
 
 import pytest
+from torch import Tensor
 
 from workbench.engines.attention import TORCH
 from workbench.engines.exllama import ExllamaEngine
@@ -59,6 +60,13 @@ def roomy(model_folder: Path) -> Iterator[ExllamaEngine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def thinker() -> Iterator[ExllamaEngine]:
+    engine = ExllamaEngine(EngineSpec(model="demo", device="cpu"))
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
 def longest() -> int:
     return LONGEST
@@ -91,6 +99,25 @@ def test_a_prompt_seen_before_is_read_from_the_cache(
     assert first_of(cold).cached_tokens < 256
     assert first_of(warm).cached_tokens == first_of(warm).prompt_tokens - 1
     assert warm.ids == cold.ids
+
+
+def test_a_forced_closing_is_no_second_prefill(
+    thinker: ExllamaEngine, thinker_stops: frozenset[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, widths = thinker._loaded.generator.model, []
+    forward = model.forward_chunk
+
+    def counting(input_ids: Tensor, **settings: object) -> object:
+        widths.append(input_ids.shape[1])
+        return forward(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(model, "forward_chunk", counting)
+    request = ask("What is 98 - 17?", thinking_tokens=9, max_tokens=60)
+    (trace,) = answers(thinker, [request], thinker_stops)
+    assert any(chunk.forced for chunk in trace.chunks)
+    assert trace.reason == "stop"
+    assert widths[-len(trace.ids) - 1 :] == [1] * (len(trace.ids) + 1)  # the stop token too
+    assert 1 not in widths[: -len(trace.ids) - 1]
 
 
 def test_requests_share_the_pages_of_a_common_prefix(

@@ -65,6 +65,13 @@ def roomy(model_folder: Path) -> Iterator[ReferenceEngine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def thinker() -> Iterator[ReferenceEngine]:
+    engine = ReferenceEngine(EngineSpec(model="demo", device="cpu"))
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
 def longest() -> int:
     return LONGEST
@@ -272,3 +279,25 @@ def test_teacher_forced_logits_are_those_of_transformers(
         ids = [*pair[0].encode(*conversation(trace.request)), *trace.ids]
         worst = max(worst, assert_same_logits(pair[0].logits(ids), pair[1].logits(ids)))
     print(f"largest difference of a logit over {len(demo_traces[::4])} texts: {worst:.2g}")
+
+
+@needs_demo
+def test_budgets_and_lengths_give_the_ids_of_exllama(
+    pair: tuple[ExllamaEngine, ReferenceEngine],
+) -> None:
+    requests = [
+        ask(
+            problem.prompt,
+            temperature=0.6 * (i % 2),
+            seed=i,
+            thinking_tokens=(0, 7, 20, 40)[i % 4],
+            min_tokens=12 * (i % 3),
+            max_tokens=70,
+        )
+        for i, problem in enumerate(arithmetic_suite(12))
+    ]
+    ours, theirs = (answers(engine, requests, check_demo_stops()) for engine in pair)
+    assert [trace.ids for trace in ours] == [trace.ids for trace in theirs]
+    forced = [[chunk.forced for chunk in trace.chunks if chunk.ids] for trace in ours]
+    assert forced == [[chunk.forced for chunk in trace.chunks if chunk.ids] for trace in theirs]
+    assert sum(map(any, forced)) >= 10

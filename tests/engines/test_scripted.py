@@ -49,6 +49,16 @@ class TestContract(EngineContract):
     def stops(self, engine: ScriptedEngine) -> frozenset[int]:
         return frozenset(i for i in range(300) if i > 255)
 
+    @pytest.fixture
+    def thinker(self) -> ScriptedEngine:
+        return ScriptedEngine.answering(
+            "<think>\nfirst a line\nand then the next one\n12 + 30\n</think>\n\n\\boxed{42}"
+        )
+
+    @pytest.fixture
+    def thinker_stops(self, stops: frozenset[int]) -> frozenset[int]:
+        return stops
+
     def check_clock(self, events: Sequence[Event], asked: float) -> None:
         assert events[0].t == 0.0
 
@@ -148,6 +158,48 @@ def test_a_step_brings_one_event_of_each_request() -> None:
     tickets = [engine.submit(ask(text)) for text in ("one", "two", "three")]
     while news := engine.step():
         assert [ticket for ticket, _ in news] == tickets
+
+
+# --- budgets and lengths --------------------------------------------------------------------------
+
+
+def texts(text: str, **settings: int) -> tuple[str, str]:
+    """What the script says, and what was forced."""
+    chunks = [
+        event
+        for event in told(ScriptedEngine.answering(text), ask("Hi", **settings))
+        if isinstance(event, Chunk)
+    ]
+    forced = "".join(chunk.text for chunk in chunks if chunk.forced)
+    return "".join(chunk.text for chunk in chunks), forced
+
+
+def test_a_closed_text_goes_on_behind_its_own_closing_tag() -> None:
+    whole, forced = texts(THOUGHT, thinking_tokens=3)
+    assert whole == "<think>\n1 a\n</think>\n\n\\boxed{2}"
+    assert forced == "\n</think>\n\n"
+
+
+def test_a_text_closed_within_its_own_tag_goes_on_behind_it() -> None:
+    whole, _ = texts("<think>aaaa<<<<<</think>4</think>5", thinking_tokens=4)
+    assert whole == "<think>aaaa<<<<<</th\n</think>\n\n4</think>5"
+
+
+def test_a_text_whose_thinking_never_ends_has_no_answer() -> None:
+    assert texts("<think>so and so on", thinking_tokens=4) == (
+        "<think>so an\n</think>\n\n",
+        "\n</think>\n\n",
+    )
+
+
+def test_a_text_that_thinks_again_is_closed_again() -> None:
+    twice = "<think>今日は</think>Grüße <think>again</think>\n\n7"
+    whole, _ = texts(twice, thinking_tokens=6)  # 7 with the tenth, and は has three bytes
+    assert whole == "<think>今日は\n</think>\n\nGrüße <think>\n</think>\n\n7"
+
+
+def test_a_text_ends_where_it_ends_however_many_tokens_were_wanted() -> None:
+    assert texts("short", min_tokens=50)[0] == "short"
 
 
 # --- events ---------------------------------------------------------------------------------------

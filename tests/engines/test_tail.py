@@ -19,6 +19,8 @@ class Letters:
     def flush(self) -> str:
         return ""
 
+    partial = False
+
 
 def pushed(text: str, *stop: str) -> tuple[list[str], bool, str | None]:
     """The text of each chunk, whether a stop string ended it, and what flush brought."""

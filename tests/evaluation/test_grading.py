@@ -85,6 +85,7 @@ def test_same_answer(given: str, expected: str, right: bool) -> None:
 def generation(answer: str, thinking: str = "", end: Event | None = None) -> Generation:
     events: list[Event] = [Started(0.0, 5)]
     if thinking:
+        events.append(Chunk(0.05, (3,), "<think>", Channel.MARKER))
         events.append(Chunk(0.1, (1,), thinking, Channel.THINKING))
     if answer:
         events.append(Chunk(0.2, (2,), answer, Channel.ANSWER))
@@ -101,7 +102,7 @@ PROBLEM = Problem("p", "?", "42")
         (generation(r"\boxed{42}"), 1.0, "equal"),
         (generation(r"\boxed{41}"), 0.0, "different"),
         (generation("42"), 0.0, "no boxed answer"),
-        (generation("", r"\boxed{42}", Finished(1, "length")), 0.0, "no answer after the thinking"),
+        (generation("", r"\boxed{42}", Finished(1, "length")), 0.0, "thinking never closed"),
         (generation(r"\boxed{42}", end=Failed(1, "x", "y")), None, "failed"),
         (generation(r"\boxed{42}", end=Finished(1, "cancelled")), None, "cancelled"),
         (generation(r"\boxed{" + "9" * 600 + "}"), 0.0, "the box is too long to be an answer"),

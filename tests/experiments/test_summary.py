@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from workbench.engines.scripted import ScriptedEngine
 from workbench.evaluation.statistics import accuracy
-from workbench.experiments import Run, compare
+from workbench.experiments import Run, compare, execute
 from workbench.experiments.arms import accuracies, arm_names, by_arm, scores_by_arm
 from workbench.experiments.conclusion import conclusion
+from workbench.experiments.stored import StoredGenerations
 from workbench.experiments.summary import summarise
 from workbench.records import (
     Cell,
@@ -20,11 +23,14 @@ from workbench.records import (
     Failed,
     Finished,
     Generation,
+    Mode,
     Plan,
     Problem,
     Score,
     Started,
 )
+from workbench.session import Session
+from workbench.store import Store
 
 
 def answered(cell: Cell, thinking: int, reason: str = "stop") -> Generation:
@@ -102,6 +108,31 @@ def test_the_summary_of_an_arm() -> None:
     assert on.time_to_first_output_token == pytest.approx(1.9)
     assert on.inter_token_latency == pytest.approx(0.1)
     assert off.output_tokens == 2
+
+
+def test_a_stored_run_is_summed_up_without_its_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {Mode.ON: "<think>so it is</think>\\boxed{2}", Mode.OFF: "<think>leaks"}
+    answers = {("What is 1+1?", mode): text for mode, text in told.items()}
+    plan = compare(Problem("p", "What is 1+1?", "2"), modes=["on", "off", "off_prefilled"])
+    with Session(lambda: ScriptedEngine.answering(answers)) as session:
+        run = execute(plan, session=session, store=Store(tmp_path / "runs.sqlite"))
+    held = replace(run, generations=dict(run.generations))
+    expected = summarise(held)
+    assert [(arm.failed, arm.incomplete, arm.leaked) for arm in expected] == [
+        (0, 0, 0),
+        (0, 1, 1),
+        (1, 0, 0),
+    ]
+    words = conclusion(held)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a generation was read")
+
+    monkeypatch.setattr(StoredGenerations, "__getitem__", refuse)
+    assert summarise(run) == expected
+    assert conclusion(run) == words
 
 
 def test_failed_generations_are_counted_and_left_out_of_means() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ chunks = st.builds(
     st.sampled_from(Channel),
     st.none() | st.lists(logprobs, max_size=3).map(tuple),
     st.none() | st.lists(ranks, max_size=3).map(tuple),
+    st.booleans(),
 )
 others = st.one_of(
     st.builds(Started, times, ids, ids),
@@ -101,6 +103,14 @@ OF_VERSION_1 = [
     "2c2270726f6d70745f746f6b656e73223a332c226361636865645f746f6b656e73223a307d2c7b2274797065223a"
     "2266696e6973686564222c2274223a302e37352c22726561736f6e223a2273746f70227d5d68c3a9",
 ]
+
+
+def test_a_forced_chunk_takes_no_more_room_than_a_drawn_one() -> None:
+    drawn = Chunk(0.5, (7,), "a", Channel.MARKER, (-0.5,))
+    forced = replace(drawn, forced=True)
+    blocks = [pack([chunk] * 9, deflate=False) for chunk in (drawn, forced)]
+    assert len(blocks[0]) == len(blocks[1])
+    assert unpack(blocks[1]) == (forced,) * 9
 
 
 @pytest.mark.parametrize("block", OF_VERSION_1)

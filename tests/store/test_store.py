@@ -24,7 +24,7 @@ from workbench.records import (
     Score,
     Started,
 )
-from workbench.store import Store, home, runs, writer
+from workbench.store import Store, archive, home, runs, writer
 
 PLAN = Plan("compare", cells(3), {"mode": (Mode.ON, Mode.OFF), "temperature": (0.0, 0.6)})
 METRICS = {"time_to_first_token": 0.25, "inter_token_latency": None}
@@ -451,3 +451,111 @@ def test_a_plan_that_cannot_be_stored_is_refused_before_it_begins(store: Store) 
     with pytest.raises(InvalidInput):
         store.begin_run(PLAN, {"value": float("nan")})
     assert store.runs() == []
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def test_a_score_that_comes_with_the_end_is_stored_with_it(store: Store) -> None:
+    run = store.begin_run(PLAN, {})
+    score = Score("p", 0, 1.0, "4", "equal")
+    recorder = store.begin_generation(run, 0, PLAN.cells[0])
+    recorder.finish(generation(PLAN.cells[0]), METRICS, FLAGS, score)
+    store.flush()
+    assert store.scores(run) == [score]
+    store.begin_generation(run, 0, PLAN.cells[0])
+    store.flush()
+    assert store.scores(run) == []
+
+
+def test_indices_tell_what_has_begun_and_what_has_ended(store: Store) -> None:
+    run = store.begin_run(PLAN, {})
+    recorders = [store.begin_generation(run, i, PLAN.cells[i]) for i in (2, 0)]
+    recorders[0].finish(generation(PLAN.cells[2]), {}, {})
+    store.flush()
+    assert store.indices(run) == [0, 2]
+    assert store.indices(run, ended=True) == [2]
+
+
+def test_rows_are_read_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_PORTION", 2)
+    plan = Plan("sweep", cells(5))
+    run = recorded(store, plan)
+    assert [row.index for row in store.rows(run)] == [0, 1, 2, 3, 4]
+    assert list(store.rows(run)) == store.generations(run)
+    told = dict(store.texts(run, Channel.ANSWER))
+    assert told == {i: generation(plan.cells[i], i).text_of(Channel.ANSWER) for i in range(5)}
+
+
+def test_an_interrupted_run_is_reopened_and_recorded_on(path: Path) -> None:
+    with Store(path) as store:
+        run = store.begin_run(PLAN, {"python": "3.11"})
+        store.begin_generation(run, 0, PLAN.cells[0]).finish(generation(PLAN.cells[0]), {}, {})
+    with Store(path) as store:
+        assert store.run(run).status == "interrupted"
+        assert store.reopen_run(run[:-1], {"python": "3.12"}) == run
+        row = store.run(run)
+        assert (row.status, row.ended, row.environment) == ("running", 1, {"python": "3.12"})
+        store.begin_generation(run, 1, PLAN.cells[1]).finish(generation(PLAN.cells[1], 1), {}, {})
+        store.finish_run(run)
+        assert store.run(run).status == "finished"
+        assert store.run(run).environment == {"python": "3.12"}
+        assert [store.events(run, i) for i in range(2)] == [stream(20, 0), stream(20, 1)]
+
+
+def test_a_run_reopened_later_is_judged_by_the_process_that_did_so(store: Store) -> None:
+    """It began before that process did; without the mark it would seem another's."""
+    run = recorded(store)
+    store.finish_run(run, "interrupted")
+    with store._writing.transaction() as connection:
+        connection.execute("UPDATE runs SET created = created - 1e8")
+    store.reopen_run(run)
+    assert store.run(run).status == "running"
+
+
+def test_what_has_finished_or_is_running_is_not_reopened(store: Store) -> None:
+    run = recorded(store)
+    with pytest.raises(InvalidInput, match="is running in this process"):
+        store.reopen_run(run)
+    store.finish_run(run)
+    with pytest.raises(InvalidInput, match="has finished"):
+        store.reopen_run(run)
+    with pytest.raises(InvalidInput, match="There is no run"):
+        store.reopen_run("nope")
+
+
+def test_two_stores_do_not_both_take_a_run(store: Store) -> None:
+    run = recorded(store)
+    store.finish_run(run, "failed")
+    with Store(store.path) as other:
+        other.reopen_run(run)
+        with pytest.raises(InvalidInput, match="is running in this process"):
+            store.reopen_run(run)
+
+
+def test_a_run_that_was_left_reads_as_interrupted_by_itself(store: Store) -> None:
+    run = recorded(store)
+    store.leave_run(run)
+    deadline = time.monotonic() + 20
+    while store.run(run).status != "interrupted":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    store.reopen_run(run)
+    assert store.run(run).status == "running"
+    assert [store.events(run, i) for i in range(3)] == [stream(20, i) for i in range(3)]
+
+
+def test_what_is_known_of_a_run_is_amended_while_it_goes_on(store: Store) -> None:
+    run = store.begin_run(PLAN, {"python": "3.11"})
+    store.amend_run(run, {"engines": ["demo"]})
+    assert (store.run(run).environment, store.run(run).status) == ({"engines": ["demo"]}, "running")
+
+
+def test_what_waits_for_the_disk_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer.Writer, "_loop", lambda self: None)
+    run = store.begin_run(PLAN, {})
+    done, _ = (store.begin_generation(run, i, PLAN.cells[i]) for i in range(2))
+    done.finish(generation(PLAN.cells[0]), {}, {})
+    assert store.held == 1
+    store.flush()
+    assert store.held == 0

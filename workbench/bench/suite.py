@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from workbench.bench import generation, sampling, store
+from workbench.bench import generation, sampling, store, sweeping
 from workbench.bench.figures import Figure
 from workbench.bench.generation import Options
 from workbench.bench.sides import threads
 from workbench.bench.startup import startup
+from workbench.bench.watching import watching
 from workbench.errors import InvalidInput
 from workbench.records import EngineSpec
 
@@ -26,7 +27,9 @@ BENCHES: Mapping[str, Bench] = MappingProxyType(
         "transformers": generation.transformers,
         "batch": generation.batch,
         "recording": generation.recording,
+        "watching": watching,
         "context": generation.context,
+        "sweep": sweeping.sweep_bench,
         "startup": lambda options: startup(options.rounds),
         "sampling": lambda options: iter([_sampling(options)]),
         "store": lambda options: iter([[store.measure(10_000 if options.rounds > 3 else 1_000)]]),

@@ -6,30 +6,43 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from workbench import __version__
-from workbench.cli import guard
+from workbench.cli import asking, guard
+from workbench.cli.dispatch import do as _do
+from workbench.cli.options import Json, Limit, Model, RunId
 
 # What typer raises for a wrong option. Which package it comes from differs by typer's version.
 _WRONG_USE: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class _Reports(typer.core.TyperGroup):
+    """``report NAME`` is ``report run NAME``: what is no command of ours is a report's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = args or ["--help"]
+        ours = given[0] in self.commands or given[0] == "--help"
+        return super().parse_args(ctx, given if ours else ["run", *given])
+
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     help="Compare reasoning on and off, token by token; store every run; report it.",
 )
+reports = typer.Typer(cls=_Reports, rich_markup_mode=None, help="Run a report, or verify one.")
 runs = typer.Typer(rich_markup_mode=None, help="The stored runs, newest first.")
 models = typer.Typer(rich_markup_mode=None, help="The models that can be loaded.")
+about = typer.Typer(rich_markup_mode=None)  # verbs about this machine, without a name of their own
+app.add_typer(asking.verbs)
+app.add_typer(reports, name="report")
 app.add_typer(runs, name="runs")
 app.add_typer(models, name="models")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Limit = Annotated[int, typer.Option(min=1, help="How many runs at most.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
-Model = Annotated[str, typer.Option(help="A name of `workbench models`, or a model folder.")]
+app.add_typer(about)
 
 
 def main() -> None:
@@ -62,17 +75,6 @@ def _sentence(error: Exception) -> str:
     return f"{said.rstrip('.')}. `{path} --help` lists what there is."
 
 
-def _do(verb: str, **arguments: object) -> None:
-    """Call ``module.function`` of this package, and end with its exit code."""
-
-    def work() -> int | None:
-        module, _, function = verb.rpartition(".")
-        code: int | None = getattr(import_module(f"workbench.cli.{module}"), function)(**arguments)
-        return code
-
-    raise typer.Exit(guard.exit_code(work))
-
-
 @app.callback(invoke_without_command=True)
 def _workbench(
     context: typer.Context,
@@ -85,62 +87,9 @@ def _workbench(
         typer.echo(context.get_help())
 
 
-@app.command()
-def compare(
-    prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
-    model: Model = "demo",
-    engine: Annotated[str, typer.Option(help="exllama, or reference (transformers).")] = "exllama",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")] = None,
-    context: Annotated[int | None, typer.Option(min=1, help="Most tokens of a request.")] = None,
-    mode: Annotated[
-        list[str] | None,
-        typer.Option(help="on, off, off_prefilled: repeat it or use commas; default: all three."),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(help="0 is greedy. Default, as below: what each arm's card says."),
-    ] = None,
-    top_p: Annotated[float | None, typer.Option(help="Mass of the nucleus, in (0, 1].")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Most likely tokens kept; 0: all.")] = None,
-    min_p: Annotated[float | None, typer.Option(help="Least relative probability kept.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Most new tokens an answer.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the run.")] = 0,
-    samples: Annotated[int, typer.Option(help="Repeats in each arm that draws.")] = 1,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            help="Answers under way at once. Default: every arm, so that they can be watched side "
-            "by side, or 1 where nobody watches; 1 times each alone."
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Ask with reasoning on, off, and off with an empty think block; side by side."""
-    sampling = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "max_tokens": max_tokens,
-    }
-    _do(
-        "compare.compare",
-        prompt=prompt,
-        engine={"kind": engine, "model": model, "device": device, "context": context},
-        modes=mode,
-        sampling=sampling,
-        seed=seed,
-        samples=samples,
-        concurrency=concurrency,
-        as_json=as_json,
-    )
-
-
-@app.command()
-def report(
-    name: Annotated[str, typer.Argument(help="compare.")],
+@reports.command("run")
+def report_run(
+    name: Annotated[str, typer.Argument(help="compare, sweep, latency, or your own .ipynb.")],
     parameters: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Repeat it for several."),
@@ -148,8 +97,26 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a report: an executed notebook and a self-contained HTML page."""
+    """Run a report (`run` can be left out): a notebook, one HTML page, a table."""
     _do("report.report", name=name, parameters=parameters or [], out=out, as_json=as_json)
+
+
+@reports.command("verify")
+def report_verify(
+    report: Annotated[
+        str, typer.Argument(metavar="REPORT", help="A report's .ipynb or .html, or a run's id.")
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask only so many generations again.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Where the report's model lies here, if elsewhere.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: as then.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a report's plan again: how far it comes out the same (1: some ids do not)."""
+    _do("verify.verify", report=report, limit=limit, model=model, device=device, as_json=as_json)
 
 
 @runs.callback(invoke_without_command=True)
@@ -177,13 +144,40 @@ def runs_show(
     _do("runs.show_run", run=run, wrong=wrong, text=text, as_json=as_json)
 
 
+@runs.command("regrade")
+def runs_regrade(run: RunId, as_json: Json = False) -> None:
+    """Grade a run's answers again, as graders are today: what that changes. Asks no model."""
+    _do("regrade.regrade_run", run=run, as_json=as_json)
+
+
+@runs.command("compare")
+def runs_compare(
+    chosen: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Ids of runs, or reports' files.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="File for the figure, .html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Several runs side by side, and their differences on the problems they share."""
+    _do("together.compare_runs", chosen=chosen, out=out, as_json=as_json)
+
+
 @runs.command("export")
 def runs_export(
     run: RunId,
-    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="jsonl (every event), parquet, inspect or lm-eval.")
+    ] = "jsonl",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File; folder of inspect and lm-eval. Default of jsonl: stdout."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What inspect and lm-eval call it; default: the benchmark.")
+    ] = None,
 ) -> None:
-    """Every event of a run as lines of JSON."""
-    _do("runs.export_run", run=run, out=out)
+    """A run as files that other programs read; private problems without their text."""
+    _do("runs.export_run", run=run, form=form, task=task, out=out)
 
 
 @models.callback(invoke_without_command=True)
@@ -207,13 +201,13 @@ def models_info(
     _do("models.model_info", model=model, as_json=as_json)
 
 
-@app.command()
+@about.command()
 def doctor(as_json: Json = False) -> None:
     """What this machine has, what is missing, and the command that mends it."""
     _do("doctor.doctor", as_json=as_json)
 
 
-@app.command()
+@about.command()
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Some of them; default: all.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -46,25 +46,16 @@ def compare(
         **sampling,
     )
     out = console(as_json)
-    with _Keeper() as store:
+    begun: list[str] = []  # an interrupt must be able to name the run
+    with Store() as store:
         try:
-            run, together = _run(plan, store, out, concurrency)
+            run, together = _run(plan, store, out, concurrency, begun.append)
         except KeyboardInterrupt:
-            return stopped(kept(store.begun))
+            return stopped(kept(begun[0] if begun else None))
         _show(run, together, out)
         if as_json:
             print_json(run_document(run))
     return _verdict(run)
-
-
-class _Keeper(Store):
-    """A store that remembers which run it began: an interrupt must be able to name it."""
-
-    begun: str | None = None
-
-    def begin_run(self, plan: Plan, environment: Mapping[str, Any]) -> str:
-        self.begun = super().begin_run(plan, environment)
-        return self.begun
 
 
 class _Viewer(Protocol):
@@ -88,7 +79,13 @@ def _names(modes: Iterable[str]) -> list[str]:
     return [name.strip() for given in modes for name in given.split(",") if name.strip()]
 
 
-def _run(plan: Plan, store: Store, out: Console, concurrency: int | None) -> tuple[Run, int]:
+def _run(
+    plan: Plan,
+    store: Store,
+    out: Console,
+    concurrency: int | None,
+    begun: Callable[[str], None],
+) -> tuple[Run, int]:
     """The run, and how many requests were under way at once."""
     arms = list(dict.fromkeys(cell.request.mode for cell in plan.cells))
     watched = live.fits(out, len(arms))
@@ -105,6 +102,7 @@ def _run(plan: Plan, store: Store, out: Console, concurrency: int | None) -> tup
                 concurrency=at_once,
                 watch=viewer.watch,
                 progress=viewer.progress,
+                begun=begun,
             )
     finally:
         session.close()

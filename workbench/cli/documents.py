@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workbench.experiments import Run
-from workbench.experiments.run import describe, outcome
+from workbench.experiments.run import describe, outcome, score_columns
 from workbench.records import Failed, Generation, Score
 
 
@@ -28,22 +28,15 @@ def run_document(run: Run, indices: Iterable[int] | None = None) -> dict[str, An
     """
     scores = {score.generation: score for score in run.scores}
     chosen = sorted(run.generations if indices is None else indices)
-    generations = [
-        {"index": i}
-        | describe(run.plan.cells[i])
-        | {"thinking": run.generations[i].thinking}
-        | outcome(run.generations[i])
-        | _score(scores.get(i))
-        | _failure(run.generations[i])
-        for i in chosen
-    ]
-    return {"run": run.id, "generations": generations}
+    return {"run": run.id, "generations": [_told(run, i, scores.get(i)) for i in chosen]}
 
 
-def _score(score: Score | None) -> dict[str, Any]:
-    if score is None:
-        return {"score": None, "extracted": None, "reason": None}
-    return {"score": score.value, "extracted": score.extracted, "reason": score.reason}
+def _told(run: Run, index: int, score: Score | None) -> dict[str, Any]:
+    generation = run.generations[index]  # read once: it comes from the store
+    texts = {"thinking": generation.thinking, "answer": generation.answer}
+    asked = describe(run.plan.cells[index]) | texts
+    graded = score_columns(score)
+    return {"index": index} | asked | outcome(generation) | graded | _failure(generation)
 
 
 def _failure(generation: Generation) -> dict[str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +12,8 @@ from rich.console import Console
 from workbench.cli import summary, texts
 from workbench.cli.documents import run_document
 from workbench.cli.output import console, print_json, table
-from workbench.errors import InvalidInput
 from workbench.experiments import Run, load
+from workbench.interchange import export
 from workbench.printable import one_line
 from workbench.store import RunRow, Store
 
@@ -44,22 +43,22 @@ def show_run(*, run: str, wrong: bool, text: bool | None, as_json: bool) -> None
         return
     out = console()
     out.print(texts.heading(f"run {loaded.id}, {loaded.status}"))
-    out.print(one_line(str(loaded.plan), 10 * _LINE), "\n")
+    out.print(one_line(loaded.plan.title, 10 * _LINE), "\n")
     if text if text is not None else len(chosen) <= _FEW:
         texts.sequential(out, loaded, chosen)
     _tables(out, loaded, chosen, wrong)
 
 
-def export_run(*, run: str, out: Path | None) -> None:
-    """Every event as lines of JSON, to a file that appears when it is complete, or to stdout."""
+def export_run(*, run: str, form: str, task: str | None, out: Path | None) -> None:
+    """A run in one of the formats: to files, whose names go to stderr, or lines to stdout."""
     with Store(read_only=True) as store:
-        lines = store.export(run)
-        if out is None:
-            for line in lines:
+        made = export(run, form, out, task=task, store=store)
+        if not isinstance(made, tuple):
+            for line in made:
                 print(line)
             return
-        _write(out, lines)
-    print(out, file=sys.stderr)
+    for file in made:
+        print(file, file=sys.stderr)
 
 
 def _run(row: RunRow) -> dict[str, Any]:
@@ -100,19 +99,6 @@ def _tables(out: Console, run: Run, chosen: list[int], wrong: bool) -> None:
     if wrong and not chosen:
         out.print("Nothing in this run was graded wrong.")
         return
-    out.print(summary.generations(run, chosen))
+    out.print(summary.generations(run, chosen, why=wrong))
     if not wrong:
         out.print("", summary.arms(run))
-
-
-def _write(file: Path, lines: Iterable[str]) -> None:
-    partial = file.with_name(f"{file.name}.part")
-    try:
-        with partial.open("w", encoding="ascii") as stream:
-            stream.writelines(f"{line}\n" for line in lines)
-        os.replace(partial, file)
-    except OSError as error:
-        raise InvalidInput(
-            f"{file} cannot be written: {error.strerror or error}.",
-            remedy="Choose another file with --out.",
-        ) from error

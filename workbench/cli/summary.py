@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.table import Table
 
 from workbench.cli.output import table
 from workbench.experiments import Run
-from workbench.experiments.run import outcome
 from workbench.experiments.summary import ArmSummary, summarise
 from workbench.pages.numbers import interval, seconds
 from workbench.printable import one_line
@@ -29,9 +29,15 @@ def arms(run: Run) -> Table:
     return table(heads, told, right=range(1, len(heads)))
 
 
-def generations(run: Run, indices: Iterable[int]) -> Table:
-    """A row a generation: how it ended, what it took, how it was graded."""
-    heads = (
+def generations(run: Run, indices: Iterable[int], *, why: bool = False) -> Table:
+    """A row a generation: how it ended, what it took, how it was graded.
+
+    Args:
+        run: Whose.
+        indices: Which of its generations.
+        why: With the right answer, and the grader's reason.
+    """
+    heads = [
         "index",
         "problem",
         "mode",
@@ -42,8 +48,11 @@ def generations(run: Run, indices: Iterable[int]) -> Table:
         "latency",
         "score",
         "extracted",
-    )
-    return table(heads, (_row(run, index) for index in indices), right=(0, 4, 5, 6, 7, 8))
+    ]
+    heads += ["expected", "why"] if why else []
+    rows = {row["index"]: row for row in run.rows()}
+    told = (_row(run, index, rows[index])[: len(heads)] for index in indices)
+    return table(heads, told, right=(0, 4, 5, 6, 7, 8))
 
 
 def _column(arm: ArmSummary) -> list[tuple[str, str | None]]:
@@ -74,19 +83,23 @@ def _tokens(value: float | None) -> str | None:
     return None if value is None else f"{value:,.1f}".removesuffix(".0")
 
 
-def _row(run: Run, index: int) -> tuple[object, ...]:
+def _row(run: Run, index: int, told: Mapping[str, Any]) -> tuple[object, ...]:
     cell = run.plan.cells[index]
-    told = outcome(run.generations[index])
-    score = next((score for score in run.scores if score.generation == index), None)
     return (
         index,
-        cell.problem.id if cell.problem else None,
+        told["problem"],
         f"{cell.request.mode}#{cell.sample}" if cell.sample else cell.request.mode,
         told["finish_reason"],
         told["thinking_tokens"],
         told["answer_tokens"],
         seconds(told["time_to_first_token"]),
         seconds(told["request_latency"]),
-        score.value if score else None,
-        one_line(score.extracted, _ANSWER) if score and score.extracted else None,
+        told["score"],
+        _short(told["extracted"]),
+        _short(cell.problem.answer if cell.problem else None),
+        told["reason"],
     )
+
+
+def _short(text: str | None) -> str | None:
+    return one_line(text, _ANSWER) if text else None

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from workbench.engines.base import Engine
 from workbench.errors import InvalidInput
+from workbench.models.catalogue import locate
 from workbench.records import EngineSpec
 
 # Where each kind lives. Imported when first opened: torch and the model libraries take seconds.
@@ -18,7 +19,18 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-__all__ = ["KINDS", "Engine", "open_engine"]
+__all__ = ["KINDS", "Engine", "at_hand", "open_engine"]
+
+
+def at_hand(spec: EngineSpec) -> None:
+    """Refuse what cannot be opened, as far as that is seen without opening it.
+
+    Raises:
+        InvalidInput: There is no engine of that kind.
+        ModelError: There is no such model here.
+    """
+    _refuse_unknown(spec.kind)
+    locate(spec.model, spec.revision)
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -29,10 +41,14 @@ def open_engine(spec: EngineSpec) -> Engine:
         ModelError: The model cannot be loaded.
         EngineError: The engine cannot run here.
     """
-    if spec.kind not in KINDS:
-        raise InvalidInput(
-            f"There is no engine called {spec.kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
-        )
+    _refuse_unknown(spec.kind)
     module, name = KINDS[spec.kind]
     engine: Engine = getattr(import_module(module), name)(spec)
     return engine
+
+
+def _refuse_unknown(kind: str) -> None:
+    if kind not in KINDS:
+        raise InvalidInput(
+            f"There is no engine called {kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
+        )

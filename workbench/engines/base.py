@@ -9,6 +9,11 @@ event of a ticket is ``Started`` (a refused one has only ``Failed``), the last
 every sampled id is in exactly one chunk, the stop token in none; ``cancel``
 ends a ticket with ``Finished("cancelled")`` within one step and frees its cache;
 the same seed gives the same ids, alone or in a batch.
+
+``thinking_tokens`` closes the thinking by the rule of ``budget.py``: the closing's ids
+are chunks like the others, marked ``forced``, and change nothing of what came before.
+``min_tokens`` rules out the ids that end the model's turn, and those only: a stop string
+ends the text before that many as well.
 """
 
 from __future__ import annotations

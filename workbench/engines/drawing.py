@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from torch import Tensor
 
@@ -10,7 +10,13 @@ from workbench.records import Request
 from workbench.sampling import Row
 
 
-def row_for(request: Request, position: int, context: Callable[[], Tensor]) -> Row:
+def row_for(
+    request: Request,
+    position: int,
+    context: Callable[[], Tensor],
+    ends: Collection[int],
+    forced: int | None,
+) -> Row:
     """How a request's next token is drawn.
 
     Args:
@@ -18,12 +24,17 @@ def row_for(request: Request, position: int, context: Callable[[], Tensor]) -> R
         position: Tokens generated so far.
         context: Gives the ids of prompt and answer so far, int64 ``(n,)``; called only
             when a penalty needs them.
+        ends: Ids with which the model ends its turn; ruled out before ``min_tokens``.
+        forced: The id that is put in whatever the model says; ``None``: it is drawn.
     """
-    penalised = request.sampling.repetition_penalty != 1.0
+    sampling = request.sampling
+    penalised = sampling.repetition_penalty != 1.0
     return Row(
-        request.sampling,
+        sampling,
         position=position,
         seen=context() if penalised else None,
         logprobs=request.logprobs,
         alternatives=request.alternatives,
+        ruled_out=tuple(ends) if position < sampling.min_tokens else (),
+        forced=forced,
     )

@@ -26,10 +26,9 @@ from workbench.engines import loading
 from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
 from workbench.engines.prompts import prompt_ids, room_for
-from workbench.engines.tail import Tail
+from workbench.engines.tail import Tail, tail_for
 from workbench.errors import EngineError
 from workbench.models.template import chat_format
-from workbench.models.tokenizer import Detokenizer
 from workbench.records import (
     EngineSpec,
     Event,
@@ -92,10 +91,11 @@ class ExllamaEngine:
     def submit(self, request: Request, *, submitted: float | None = None) -> int:
         """See ``Engine.submit``."""
         ids = prompt_ids(self._format, request)
-        most = room_for(len(ids), request.sampling.max_tokens, self._loaded.longest)
+        sampling = request.sampling
+        most = room_for(len(ids), sampling.max_tokens, self._loaded.longest, sampling.min_tokens)
         self._tickets += 1
         job = self._loaded.job(self._tickets, ids, most)
-        tail = Tail(Detokenizer(self._loaded.tokenizer), request.sampling.stop)
+        tail = tail_for(sampling, self._loaded.tokenizer)
         began = time.perf_counter() if submitted is None else submitted
         self._loaded.generator.enqueue(job)
         self._live[self._tickets] = _Live(self._tickets, request, job, tail, began)
@@ -239,8 +239,14 @@ class ExllamaEngine:
         return events
 
     def _row(self, job: Any) -> Row:
-        request = self._live[job.ticket].request
-        return row_for(request, job.tokens, lambda: job.sequences[0].sequence_ids.torch()[0])
+        live = self._live[job.ticket]
+        return row_for(
+            live.request,
+            job.tokens,
+            lambda: job.sequences[0].sequence_ids.torch()[0],
+            self._loaded.stop_ids,
+            live.tail.forced,
+        )
 
 
 def _failing(live: _Live, error: Exception, now: float) -> list[tuple[int, Event]]:

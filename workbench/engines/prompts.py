@@ -14,16 +14,18 @@ def prompt_ids(form: ChatFormat, request: Request) -> list[int]:
     return form.encode(messages, prefill)
 
 
-def room_for(prompt: int, asked: int | None, longest: int) -> int:
+def room_for(prompt: int, asked: int | None, longest: int, least: int = 0) -> int:
     """How many tokens a request may generate.
 
     Args:
         prompt: Length of its prompt, tokens.
         asked: Its ``max_tokens``; ``None``: all that is left.
         longest: Most tokens, prompt included, that a request may take here.
+        least: Its ``min_tokens``.
 
     Raises:
-        InvalidInput: The prompt, or the prompt and ``asked``, do not fit.
+        InvalidInput: The prompt, or the prompt and ``asked``, do not fit,
+            or what is left is less than ``least``.
     """
     room = longest - prompt
     if room < 1:
@@ -37,5 +39,11 @@ def room_for(prompt: int, asked: int | None, longest: int) -> int:
             f"The prompt has {prompt:,} tokens and {asked:,} more were asked for; "
             f"there is room for {longest:,}.",
             remedy=f"Ask for at most {room:,} tokens (--max-tokens {room}).",
+        )
+    if asked is None and least > room:
+        raise InvalidInput(
+            f"The prompt has {prompt:,} tokens and at least {least:,} more were asked for; "
+            f"there is room for {longest:,}.",
+            remedy=f"Lower min-tokens to {room:,}.",
         )
     return room if asked is None else asked

@@ -20,11 +20,11 @@ from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
 from workbench.engines.prompts import prompt_ids, room_for
 from workbench.engines.reference_loading import import_library, load_model, resolve
-from workbench.engines.tail import Tail
+from workbench.engines.tail import Tail, tail_for
 from workbench.models.catalogue import locate
 from workbench.models.folder import check
 from workbench.models.template import chat_format
-from workbench.models.tokenizer import Detokenizer, Tokenizer
+from workbench.models.tokenizer import Tokenizer
 from workbench.records import (
     EngineSpec,
     Event,
@@ -107,8 +107,9 @@ class ReferenceEngine:
         """See ``Engine.submit``."""
         began = time.perf_counter() if submitted is None else submitted
         ids = prompt_ids(self._format, request)
-        room = room_for(len(ids), request.sampling.max_tokens, self._longest)
-        tail = Tail(Detokenizer(self._tokenizer), request.sampling.stop)
+        sampling = request.sampling
+        room = room_for(len(ids), sampling.max_tokens, self._longest, sampling.min_tokens)
+        tail = tail_for(sampling, self._tokenizer)
         cache = self._library.DynamicCache()
         self._tickets += 1
         live = _Live(self._tickets, request, ids, len(ids), room, tail, began, cache)
@@ -176,7 +177,13 @@ class ReferenceEngine:
             self._synchronize()
             live.prefilled_at = time.perf_counter()
         logits = self._forward(self._model, live, len(live.ids)).logits[:, -1, : self._vocabulary]
-        row = row_for(live.request, live.generated, lambda: torch.tensor(live.ids))
+        row = row_for(
+            live.request,
+            live.generated,
+            lambda: torch.tensor(live.ids),
+            self._ends_at,
+            live.tail.forced,
+        )
         return draw(logits, [row])
 
     def _forward(self, model: Any, live: _Live, end: int) -> Any:

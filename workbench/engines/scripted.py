@@ -13,17 +13,16 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from typing import TypedDict, Unpack
 
-from workbench import chat
 from workbench.engines import scripts
 from workbench.engines.prompts import prompt_ids, room_for
-from workbench.engines.tail import Tail
+from workbench.engines.tail import Tail, tail_for
 from workbench.models.template import ChatFormat
-from workbench.models.tokenizer import Detokenizer, Tokenizer
+from workbench.models.tokenizer import Tokenizer
 from workbench.records import (
     Chunk,
     EngineSpec,
@@ -94,7 +93,9 @@ class ScriptedEngine:
 
     A script is a text or a list of events. A text is told one token a chunk, as by a
     model that is certain of it: it keeps to ``max_tokens`` and ``stop``, and its
-    log-probabilities are 0. Events are told exactly as they are. At the default pace
+    log-probabilities are 0. Where a thinking budget closes the thinking, the text goes on
+    behind its next ``</think>``; ``min_tokens`` makes no text longer than it is. Events
+    are told exactly as they are. At the default pace
     every step brings one event of each live request.
 
     Args:
@@ -243,19 +244,34 @@ class ScriptedEngine:
     def _spoken(self, request: Request, text: str) -> list[Event]:
         """The events of a text."""
         prompt = prompt_ids(self._format, request)
-        room = room_for(len(prompt), request.sampling.max_tokens, self.spec.context or 0)
-        ids = self._tokenizer.encode_text(chat.clean(text))
-        tail = Tail(Detokenizer(self._tokenizer), request.sampling.stop)
+        sampling, longest = request.sampling, self.spec.context or 0
+        room = room_for(len(prompt), sampling.max_tokens, longest, sampling.min_tokens)
+        tail, number = tail_for(sampling, self._tokenizer), 0
+        ids = _ids(scripts.Reading(text, self._tokenizer), tail)
         t = self._prefill_seconds
         events: list[Event] = [Started(0.0, len(prompt)), Progress(t, len(prompt), len(prompt))]
-        for number, token in enumerate(ids[:room], start=1):
+        for number, token in enumerate(islice(ids, room), start=1):
             t = self._prefill_seconds + number * self._token_seconds
             alternatives = ((token, 0.0),) if request.alternatives else None
             chunk, cut = tail.push(t, token, 0.0 if request.logprobs else None, alternatives)
             events.append(chunk)
             if cut:
                 return [*events, Finished(t, "stop")]
-        whole = len(ids) < room  # the stop token takes an iteration and a place like any other
+        whole = number < room  # the stop token takes an iteration and a place like any other
         t += self._token_seconds * whole
         rest = tail.flush(t)
         return [*events, *([rest] if rest else []), Finished(t, "stop" if whole else "length")]
+
+
+def _ids(reading: scripts.Reading, tail: Tail) -> Iterator[int]:
+    """The text's ids, and those that the tail of the ids before them forces."""
+    closing = False
+    while True:
+        forced, was_closing = tail.forced, closing
+        closing = forced is not None
+        if closing and not was_closing:
+            reading.skip_thinking()
+        token = forced if closing else reading.next()
+        if token is None:
+            return
+        yield token

@@ -1,15 +1,18 @@
-"""Scripts for ``scripted.ScriptedEngine``: what they are, which one answers a request."""
+"""Scripts for ``scripted.ScriptedEngine``: what they are, which answers a request, and as ids."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import tokenizers
 from tokenizers import decoders, pre_tokenizers
 
+from workbench import chat
 from workbench.errors import InvalidInput
 from workbench.models.tokenizer import Tokenizer
 from workbench.records import Event, Failed, Finished, Generation, Mode, Request, Started
+from workbench.thinking import CLOSE
 
 Script = str | Sequence[Event]
 Find = Callable[[Request], Script | None]
@@ -37,6 +40,38 @@ def byte_tokenizer() -> Tokenizer:
         [tokenizers.AddedToken(name, special=True, normalized=False) for name in _CONTROLS]
     )
     return Tokenizer(backend)
+
+
+class Reading:
+    """The ids of a text one after the other, as if they were drawn.
+
+    Args:
+        text: Of the script.
+        tokenizer: Makes its ids.
+    """
+
+    def __init__(self, text: str, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._begin(chat.clean(text))
+
+    def next(self) -> int | None:
+        """The next id; ``None`` where the text ends."""
+        if not self._ids:
+            return None
+        token = self._ids.popleft()
+        self._read += len(self._tokenizer.piece(token))
+        return token
+
+    def skip_thinking(self) -> None:
+        """Go on behind the next closing tag and its line ends; to the end if there is none."""
+        tag = CLOSE.encode()
+        place = self._bytes.find(tag, max(0, self._read - len(tag) + 1))  # half of it may be read
+        rest = self._bytes[place + len(tag) :] if place >= 0 else b""
+        self._begin(rest.decode().lstrip("\r\n"))
+
+    def _begin(self, text: str) -> None:
+        self._bytes, self._read = text.encode(), 0
+        self._ids = deque(self._tokenizer.encode_text(text))
 
 
 def finder(answers: Answers) -> Find:

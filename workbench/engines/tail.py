@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from workbench.records import Alternatives, Chunk
+from workbench.engines.budget import Budget
+from workbench.models.tokenizer import Detokenizer as TokenizersDetokenizer
+from workbench.models.tokenizer import Tokenizer
+from workbench.records import Alternatives, Chunk, Sampling
 
 
 class Detokenizer(Protocol):
@@ -20,6 +23,10 @@ class Detokenizer(Protocol):
 
     def flush(self) -> str:
         """What is left when no more ids come."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether half a character waits for its other half."""
 
 
 class Tail:
@@ -32,13 +39,22 @@ class Tail:
     Args:
         detokenizer: A fresh one for this request.
         stop: Strings that end the text.
+        budget: Of the thinking; ``None``: as long as the model likes.
     """
 
-    def __init__(self, detokenizer: Detokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(
+        self, detokenizer: Detokenizer, stop: Sequence[str] = (), budget: Budget | None = None
+    ) -> None:
         self._detokenizer = detokenizer
         self._stop = tuple(stop)
+        self._budget = budget
         self._held = ""
         self._over = False
+
+    @property
+    def forced(self) -> int | None:
+        """The id that must come next, whatever the model says; ``None``: it is drawn."""
+        return None if self._budget is None else self._budget.forced
 
     def push(
         self,
@@ -48,13 +64,17 @@ class Tail:
         alternatives: Alternatives | None = None,
     ) -> tuple[Chunk, bool]:
         """The chunk of one id, and whether a stop string has appeared."""
-        text, stopped = self._release(self._detokenizer.push(token))
+        new, forced = self._detokenizer.push(token), False
+        if self._budget is not None:
+            forced = self._budget.wrote(new, partial=self._detokenizer.partial)
+        text, stopped = self._release(new)
         chunk = Chunk(
             t=t,
             ids=(token,),
             text=text,
             logprobs=None if logprob is None else (logprob,),
             alternatives=None if alternatives is None else (alternatives,),
+            forced=forced,
         )
         return chunk, stopped
 
@@ -85,3 +105,10 @@ class Tail:
             if any(stop.startswith(text[-size:]) for stop in self._stop):
                 return size
         return 0
+
+
+def tail_for(sampling: Sampling, tokenizer: Tokenizer) -> Tail:
+    """The tail of one request."""
+    tokens = sampling.thinking_tokens
+    budget = None if tokens is None else Budget(tokens, tokenizer)
+    return Tail(TokenizersDetokenizer(tokenizer), sampling.stop, budget)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-_BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
+_BOX = re.compile(r"\\(?:f|frame)?box(?:ed)?\s*\{")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What stands in the last complete ``\boxed{}`` or ``\fbox{}``; ``None`` without one.
+    r"""What stands in the last complete ``\boxed{}``, ``\fbox{}`` or ``\framebox{}``, or ``None``.
 
     An escaped brace is text. A box that is never closed does not count: the model
     was cut off in it.

@@ -39,8 +39,20 @@ def arithmetic_suite(
 
 
 def as_problem(prompt: str | Problem, number: int = 1) -> Problem:
-    """A plain prompt as a problem without an answer, named by its place."""
-    return prompt if isinstance(prompt, Problem) else Problem(f"prompt-{number}", prompt)
+    """A plain prompt as a problem without an answer, named by its place.
+
+    Raises:
+        InvalidInput: Neither a prompt nor a problem, or a problem whose parts are not text.
+    """
+    problem = prompt if isinstance(prompt, Problem) else Problem(f"prompt-{number}", prompt)
+    parts = {"id": problem.id, "prompt": problem.prompt, "answer": problem.answer or ""}
+    for name, value in parts.items():
+        if not isinstance(value, str):
+            raise InvalidInput(
+                f"The {name} of problem {number} is of type {type(value).__name__}, not text.",
+                remedy="Give prompts as text, or workbench.Problem with parts of text.",
+            )
+    return problem
 
 
 def _known(name: str) -> arithmetic.Difficulty:

@@ -1,7 +1,11 @@
 """Experiments: describe a ``Plan``, ``execute`` it, read the ``Run``."""
 
+from workbench.experiments.evaluations import evaluate
 from workbench.experiments.execution import execute
 from workbench.experiments.plans import compare
+from workbench.experiments.progress import bar
+from workbench.experiments.resuming import resume
 from workbench.experiments.run import Run, load
+from workbench.experiments.sweeps import sweep
 
-__all__ = ["Run", "compare", "execute", "load"]
+__all__ = ["Run", "bar", "compare", "evaluate", "execute", "load", "resume", "sweep"]

@@ -8,6 +8,7 @@ from workbench.evaluation.statistics import Estimate, Paired, paired
 from workbench.experiments.arms import scores_by_arm
 from workbench.experiments.run import Run
 from workbench.experiments.summary import ArmSummary, summarise
+from workbench.experiments.wording import capital, counted, listed
 
 _FEW = 30  # problems below which a reader is warned
 
@@ -18,10 +19,13 @@ def conclusion(run: Run) -> str:
     Differences are the first arm minus each other one, on the problems that both
     have a score for. Plain text; the name of a model in it is as untrusted as ever.
     """
-    arms = [arm for arm in summarise(run) if arm.generations > arm.failed]
+    found = summarise(run)
+    arms = [arm for arm in found if arm.generations > arm.failed]
     if not arms:
         return "Nothing has been generated, so there is nothing to conclude."
-    return " ".join([*_right(arms), *_differences(run, arms), *_cost(run, arms), *_caveats(run)])
+    return " ".join(
+        [*_right(arms), *_differences(run, arms), *_cost(run, arms), *_caveats(run, found)]
+    )
 
 
 def _right(arms: Sequence[ArmSummary]) -> Iterator[str]:
@@ -34,14 +38,14 @@ def _right(arms: Sequence[ArmSummary]) -> Iterator[str]:
         for number, arm in enumerate(graded)
         if arm.accuracy is not None
     ]
-    yield _capital(_listed(told)) + "."
+    yield capital(listed(told)) + "."
 
 
 def _share(found: Estimate) -> str:
     """``11 of 12 problems (92%, 95% interval 62–100%)``."""
     right = found.value * found.count
     whole = abs(right - round(right)) < 1e-9
-    problems = _counted(found.count, "problem")
+    problems = counted(found.count, "problem")
     told = f"{round(right)} of {problems}" if whole else f"{found.value:.0%} of {problems}"
     span = ""
     if found.low is not None and found.high is not None:
@@ -59,7 +63,7 @@ def _differences(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
         if (found := paired(scores[first], scores[other])) is not None
     ]
     if told:
-        yield f"Problem by problem, {first} is {_listed(told)}."
+        yield f"Problem by problem, {first} is {listed(told)}."
 
 
 def _difference(first: str, second: str, found: Paired) -> str:
@@ -104,16 +108,15 @@ def _cost(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
         f"{_times(tokens / theirs)} the tokens and {_times(time / their_time)} the time."
     )
     if first.thinking_tokens:
-        yield f"{_capital(f'{first.thinking_tokens / tokens:.0%}')} of those tokens were thinking."
+        yield f"{capital(f'{first.thinking_tokens / tokens:.0%}')} of those tokens were thinking."
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
 
 
-def _caveats(run: Run) -> Iterator[str]:
-    arms = summarise(run)
-    total = _counted(sum(arm.generations for arm in arms), "answer")
+def _caveats(run: Run, arms: Sequence[ArmSummary]) -> Iterator[str]:
+    total = counted(sum(arm.generations for arm in arms), "answer")
     for number, what in (
         (sum(arm.failed for arm in arms), "failed"),
         (sum(arm.cut_off for arm in arms), "ended at the length limit"),
@@ -128,17 +131,3 @@ def _caveats(run: Run) -> Iterator[str]:
     if counts and max(counts) < _FEW:
         few = "1 problem is" if max(counts) == 1 else f"{max(counts)} problems are"
         yield f"{few} few: others may turn out otherwise."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

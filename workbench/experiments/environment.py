@@ -32,7 +32,7 @@ def facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "gpu": _gpu(),
+        "gpu": gpu(),
     }
 
 
@@ -60,11 +60,13 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _gpu() -> dict[str, Any] | None:
+def gpu() -> dict[str, Any] | None:
     """Name, memory and CUDA of the first GPU; ``None`` without one, or before torch is loaded."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    # While the engine's thread is importing torch, the module stands there half made.
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+    if not hasattr(cuda, "get_device_properties") or not cuda.is_available():
         return None
+    torch = sys.modules["torch"]
     properties = torch.cuda.get_device_properties(0)
     return {
         "name": properties.name,

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any
 
-from workbench.errors import InvalidInput, WorkbenchError
+from workbench.engines import at_hand
+from workbench.errors import InvalidInput, StoreError, WorkbenchError
 from workbench.evaluation.grading import grade
-from workbench.experiments import environment
-from workbench.experiments.run import Run, flags_of
+from workbench.experiments import environment, parts
+from workbench.experiments.expectation import history
+from workbench.experiments.run import Run, flags_of, stored_run
+from workbench.experiments.stages import Expectation, Stage, stages
 from workbench.metrics import measure
-from workbench.records import EngineSpec, Generation, Plan, Score
+from workbench.records import EngineSpec, Plan
 from workbench.session import Session
 from workbench.store import Outcome, Recorder, Store
 from workbench.stream import Stream
 
 Watch = Callable[[int, Stream], None]
 Progress = Callable[[int, int], None]
+Begun = Callable[[str], None]
+
+_MOST_HELD = 64  # ended generations in memory before the disk is waited for, or its error raised
 
 
 def execute(
@@ -24,139 +33,229 @@ def execute(
     *,
     session: Session | None = None,
     store: Store | None = None,
-    concurrency: int = 1,
+    concurrency: int | None = None,
     watch: Watch | None = None,
     progress: Progress | None = None,
+    begun: Begun | None = None,
 ) -> Run:
     """Run a plan, keep every event, grade what can be graded.
 
+    Consecutive cells of equal engine and concurrency form a stage; a stage ends before
+    the next begins. With concurrency 1, latencies are those of a request alone; with
+    more, they are those of a batch. With ``None`` as many requests are under way as the
+    engine decodes together at most, those that are expected to take longest first.
+
     A request that fails is a generation with its error; the plan goes on. When the
     call is interrupted, what is running is cancelled, and everything so far is kept
-    in the store and marked as interrupted.
+    in the store and marked as interrupted; ``resume`` goes on with it. Each generation
+    is measured, graded and stored when it ends, and not held any longer: the run's
+    generations are read when they are looked at.
 
     Args:
         plan: What to do.
         session: Runs every cell, whatever engine it names; default: one is opened for
             each engine of the plan.
         store: Keeps the run; default: the store of this folder.
-        concurrency: Requests under way at once. With 1, latencies are those of a
-            request alone; with more, they are those of a batch.
+        concurrency: Requests under way at once, whatever the cells say.
         watch: Called with each cell's index and stream as it starts.
         progress: Called with (cells ended, cells in all).
+        begun: Called with the run's id before anything is asked; ``load(id)`` gives
+            what there is of the run at any moment.
 
     Raises:
-        StoreError: The run cannot be kept. Nothing has been generated then.
-        WorkbenchError: An engine cannot be opened; what others generated is kept.
+        InvalidInput: The concurrency is not a positive number.
+        StoreError: The run cannot be kept. At the begin: nothing has been generated then;
+            later: ``resume`` goes on once the disk takes it again.
+        WorkbenchError: An engine or model of the plan is not there: nothing has been
+            generated then. Or one cannot be opened; what others generated is kept.
     """
-    if concurrency < 1:
+    check_concurrency(concurrency)
+    if session is None:
+        for spec in dict.fromkeys(cell.spec for cell in plan.cells):
+            at_hand(spec)
+    with kept_in(store) as keeper:
+        facts = environment.facts()
+        run = keeper.begin_run(plan, facts)
+        under_way = Execution(run, plan, keeper, facts, concurrency, watch, progress)
+        return under_way.run(session, range(len(plan)), begun)
+
+
+def check_concurrency(concurrency: int | None) -> None:
+    """Refuse what is no number of requests.
+
+    Raises:
+        InvalidInput: It is less than 1.
+    """
+    if concurrency is not None and concurrency < 1:
         raise InvalidInput(f"Concurrency is {concurrency}.", remedy="It must be at least 1.")
-    keeper = store or Store()
-    try:
-        return _Execution(plan, keeper, concurrency, watch, progress).run(session)
-    finally:
-        if store is None:
-            keeper.close()
 
 
-class _Execution:
-    """One run under way."""
+@contextmanager
+def kept_in(store: Store | None) -> Iterator[Store]:
+    """The caller's store, or this folder's, closed afterwards."""
+    if store is not None:
+        yield store
+        return
+    with Store() as own:
+        yield own
+
+
+class Execution:
+    """One run under way: begun or reopened in the store, its cells still to be asked."""
 
     def __init__(
         self,
+        run: str,
         plan: Plan,
         store: Store,
-        concurrency: int,
+        facts: dict[str, Any],
+        concurrency: int | None,
         watch: Watch | None,
         progress: Progress | None,
     ) -> None:
+        self._run = run
         self._plan = plan
         self._store = store
+        self._facts = facts
         self._concurrency = concurrency
         self._watch = watch
         self._progress = progress
-        self._generations: dict[int, Generation] = {}
+        self._zero = time.perf_counter() - (time.time() - store.run(run).created.timestamp())
+        self._done = 0
         self._live: dict[int, tuple[Stream, Recorder]] = {}
-        self._specs: dict[EngineSpec, None] = {}
+        self._ended: SimpleQueue[int] = SimpleQueue()
 
-    def run(self, session: Session | None) -> Run:
-        facts = environment.facts() | {"concurrency": self._concurrency}
-        run_id = self._store.begin_run(self._plan, facts)
+    def run(self, session: Session | None, left: Iterable[int], begun: Begun | None = None) -> Run:
+        """Ask the cells that are left, in stages; the run as the store has it then."""
         status: Outcome = "interrupted"
         try:
-            for spec, indices in self._by_engine(session):
-                with _borrowed(spec, session) as running:
-                    _ = running.spec  # loading is waited for here, not in the first latency
-                    self._run_cells(run_id, indices, running)
+            wanted = list(left)
+            self._done = len(self._plan) - len(wanted)
+            if begun is not None:
+                begun(self._run)
+            self._all(session, wanted)
             status = "finished"
+        except StoreError as error:
+            status = "failed"
+            raise self._resumable(error) from error
         except WorkbenchError:
             status = "failed"
             raise
         finally:
-            self._stop_all()
-            scores = self._grade()
-            facts |= {"engines": [environment.engine_facts(spec) for spec in self._specs]}
-            self._store.add_scores(run_id, scores)
-            self._store.finish_run(run_id, status, facts)
-        return Run(run_id, self._plan, facts, self._generations, scores, status)
+            self._finish(status)
+        return stored_run(self._store, self._store.run(self._run), self._plan)
 
-    def _by_engine(self, session: Session | None) -> list[tuple[EngineSpec, list[int]]]:
-        """The cells of each engine, so that each is loaded once."""
-        groups: dict[EngineSpec, list[int]] = {}
-        for index, cell in enumerate(self._plan.cells):
-            spec = cell.spec if session is None else self._plan.cells[0].spec
-            groups.setdefault(spec, []).append(index)
-        return list(groups.items())
+    def _all(self, session: Session | None, wanted: list[int]) -> None:
+        cut = stages(
+            self._plan,
+            left=wanted,
+            concurrency=self._concurrency,
+            one_engine=session is not None,
+            expected=self._expected(),
+        )
+        with _Sessions(session) as sessions:
+            for stage in cut:
+                self._stage(stage, sessions.of(stage.spec))
 
-    def _run_cells(self, run_id: str, indices: list[int], session: Session) -> None:
-        for index in indices:
-            while len(self._live) >= self._concurrency:
+    def _expected(self) -> Expectation | None:
+        """The tokens that cells are expected to take, where their order depends on it."""
+        free = any(cell.concurrency is None for cell in self._plan.cells)
+        return history(self._store, self._plan) if free and self._concurrency is None else None
+
+    def _stage(self, stage: Stage, session: Session) -> None:
+        spec = session.spec  # loading is waited for here, not in the first latency
+        at_once = stage.concurrency or spec.max_batch
+        self._note(spec, min(at_once, len(stage.indices)))
+        for index in stage.indices:
+            while len(self._live) >= at_once:
                 self._collect()
-            cell = self._plan.cells[index]
-            recorder = self._store.begin_generation(run_id, index, cell)
-            stream = session.start(cell.request, recorder)
-            self._live[index] = (stream, recorder)
-            if self._watch is not None:
-                self._watch(index, stream)
+            self._start(index, session)
         while self._live:
             self._collect()
 
+    def _note(self, spec: EngineSpec, at_once: int) -> None:
+        """Say in the store who answers, before it does: the process may be killed."""
+        most = max(self._facts.get("concurrency", 0), at_once)
+        facts = parts.with_engine(self._facts, spec) | {"concurrency": most}
+        if facts != self._facts:
+            self._facts = facts
+            with suppress(StoreError):  # the end of the run writes it again, and tells
+                self._store.amend_run(self._run, facts)
+
+    def _start(self, index: int, session: Session) -> None:
+        cell = self._plan.cells[index]
+        recorder = self._store.begin_generation(self._run, index, cell)
+        stream = session.start(cell.request, recorder)
+        self._live[index] = (stream, recorder)
+        stream.when_done(lambda: self._ended.put(index))
+        if self._watch is not None:
+            self._watch(index, stream)
+
     def _collect(self) -> None:
-        """Wait for one generation to end, the oldest unless another is there already."""
-        ended = next((i for i, (s, _) in self._live.items() if s.done), next(iter(self._live)))
-        stream, recorder = self._live[ended]
+        """Wait for any generation to end, and keep it."""
+        index = self._ended.get()
+        if index in self._live:
+            self._keep(index)
+        if self._store.held > _MOST_HELD:
+            self._store.flush()
+
+    def _keep(self, index: int) -> None:
+        """Measure, grade and store a generation; nothing of it stays here."""
+        stream, recorder = self._live[index]
         generation = stream.result()
-        del self._live[ended]
-        self._keep(ended, generation, recorder)
-
-    def _keep(self, index: int, generation: Generation, recorder: Recorder) -> None:
-        self._specs.setdefault(generation.spec)
-        self._generations[index] = generation
-        recorder.finish(generation, measure(generation), flags_of(generation))
+        problem = self._plan.cells[index].problem
+        score = None if problem is None else grade(problem, generation, index)
+        told = measure(generation) | {"submitted": stream.submitted - self._zero}
+        recorder.finish(generation, told, flags_of(generation), score)
+        del self._live[index]
+        self._done += 1
         if self._progress is not None:
-            self._progress(len(self._generations), len(self._plan))
+            self._progress(self._done, len(self._plan))
 
-    def _stop_all(self) -> None:
-        """After an interrupt: cancel what is running and keep what it has brought."""
-        for stream, _ in self._live.values():
-            stream.cancel()
-        while self._live:
-            index, (stream, recorder) = self._live.popitem()
-            self._keep(index, stream.result(), recorder)
+    def _finish(self, status: Outcome) -> None:
+        """After the end, however it came: cancel what is running, keep what it has brought."""
+        try:
+            for stream, _ in self._live.values():
+                stream.cancel()
+            for index in list(self._live):
+                self._keep(index)
+            self._store.finish_run(self._run, status, self._facts)
+        except StoreError as error:
+            self._store.leave_run(self._run)
+            raise self._resumable(error) from error
+        except BaseException:
+            self._store.leave_run(self._run)
+            raise
 
-    def _grade(self) -> tuple[Score, ...]:
-        cells = self._plan.cells
-        return tuple(
-            grade(problem, generation, index)
-            for index, generation in sorted(self._generations.items())
-            if (problem := cells[index].problem) is not None
-        )
+    def _resumable(self, error: StoreError) -> StoreError:
+        remedy = f"{error.remedy} Then go on with resume({self._run!r})."
+        return StoreError(error.message, remedy=remedy)
 
 
-@contextmanager
-def _borrowed(spec: EngineSpec, session: Session | None) -> Iterator[Session]:
-    """The caller's session, or one of our own that is closed afterwards."""
-    if session is not None:
-        yield session
-        return
-    with Session(spec) as own:
-        yield own
+class _Sessions:
+    """The caller's session for every engine, or one of our own for the engine at hand."""
+
+    def __init__(self, given: Session | None) -> None:
+        self._given = given
+        self._own: Session | None = None
+        self._spec: EngineSpec | None = None
+
+    def of(self, spec: EngineSpec) -> Session:
+        """Ours is kept while the engine stays the same; two may not fit in the memory."""
+        if self._given is not None:
+            return self._given
+        if self._own is None or self._spec != spec:
+            self.close()
+            self._own, self._spec = Session(spec), spec
+        return self._own
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
+        self._own = None
+
+    def __enter__(self) -> _Sessions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

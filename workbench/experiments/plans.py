@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from workbench.errors import InvalidInput
-from workbench.evaluation.problems import as_problem
+from workbench.experiments import axes as axis
 from workbench.records import Cell, EngineSpec, Message, Mode, Plan, Problem, Request, Sampling
 
 ARMS: tuple[Mode, ...] = tuple(Mode)
@@ -47,13 +47,13 @@ def compare(
     Raises:
         InvalidInput: A value that cannot be, or nothing to ask.
     """
-    problems = _problems(prompts)
-    arms = _arms(modes)
+    problems = axis.problems(prompts)
+    arms = list(dict.fromkeys(axis.modes(modes)))
     spec = engine if isinstance(engine, EngineSpec) else EngineSpec(kind=engine, model=model)
     if samples < 1:
         raise InvalidInput(f"{samples} samples were asked for.", remedy="Ask for at least one.")
     cells = [
-        Cell(spec, _request(problem, arm, drawn, logprobs, alternatives), problem, sample)
+        Cell(spec, request(problem, arm, drawn, logprobs, alternatives), problem, sample, 1)
         for problem in problems
         for sample in range(samples)
         for arm in arms
@@ -73,31 +73,6 @@ def seed_for(run_seed: int, problem: str, sample: int) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
 
 
-def _problems(prompts: str | Problem | Iterable[str | Problem]) -> list[Problem]:
-    given = [prompts] if isinstance(prompts, str | Problem) else list(prompts)
-    problems = [as_problem(prompt, number) for number, prompt in enumerate(given, start=1)]
-    if not problems:
-        raise InvalidInput("There is nothing to ask.", remedy="Give at least one prompt.")
-    names = [problem.id for problem in problems]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InvalidInput(
-            f"Two problems are called {twice[0]!r}.", remedy="Give every problem its own id."
-        )
-    return problems
-
-
-def _arms(modes: Iterable[Mode | str]) -> list[Mode]:
-    given = list(modes)
-    unknown = [str(mode) for mode in given if str(mode) not in list(Mode)]
-    if unknown or not given:
-        raise InvalidInput(
-            f"There is no mode {unknown[0]!r}." if unknown else "No mode was chosen.",
-            remedy=f"Choose from {', '.join(Mode)}.",
-        )
-    return list(dict.fromkeys(Mode(mode) for mode in given))
-
-
 def _sampling(arm: Mode, asked: Mapping[str, Any], seed: int) -> Sampling:
     known = {field.name for field in fields(Sampling)} - {"seed"}
     unknown = sorted(asked.keys() - known)
@@ -109,9 +84,10 @@ def _sampling(arm: Mode, asked: Mapping[str, Any], seed: int) -> Sampling:
     return replace(arm.recommended, seed=seed, **chosen)
 
 
-def _request(
+def request(
     problem: Problem, arm: Mode, sampling: Sampling, logprobs: bool, alternatives: int
 ) -> Request:
+    """A problem put to an arm."""
     return Request(
         (Message("user", problem.prompt),),
         arm,

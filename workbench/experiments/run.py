@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench import chat, metrics, thinking
+from workbench.experiments.stored import StoredGenerations
 from workbench.records import Cell, Generation, Plan, Score
-from workbench.store import Store
+from workbench.store import GenerationRow, RunRow, Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_BUDGET = "thinking_budget"  # a request's budget; ``thinking_tokens`` is the metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +28,71 @@ class Run:
     environment: Mapping[str, Any]  # versions, device, engine, wall clock: what a repeat needs
     generations: Mapping[int, Generation]  # by the cell's index; cells not reached are missing
     scores: tuple[Score, ...]
-    status: str  # finished, interrupted
+    status: str  # finished, interrupted, running …
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row a generation, by index: what was asked, how it went, every metric, the score.
+
+        Times in seconds; what is undefined is ``None``. Tokens are not read, so 10,000
+        rows take a second or two. ``frame`` has the answers too.
+        """
+        scores = {score.generation: score for score in self.scores}
+        for index, told in self._outcomes():
+            asked = describe(self.plan.cells[index])
+            graded = score_columns(scores.get(index))
+            yield {"run": self.id, "index": index} | asked | told | graded
 
     def frame(self) -> pd.DataFrame:
-        """One row a generation: what was asked, how it went, every metric, the score.
+        """``rows`` with the answers, as a table.
 
-        Times in seconds. A value that is undefined is missing (``NaN`` or ``None``,
-        as pandas writes it). Lone surrogates in texts are U+FFFD, as in the prompt.
+        A value that is undefined is missing (``NaN`` or ``None``, as pandas writes it).
+        Lone surrogates in texts are U+FFFD, as in the prompt.
         """
         import pandas as pd  # noqa: PLC0415  (a second; only tables need it)
 
-        scores = {score.generation: score for score in self.scores}
-        rows = [
-            {"run": self.id, "index": index}
-            | describe(self.plan.cells[index])
-            | outcome(generation)
-            | _score_columns(scores.get(index))
-            for index, generation in sorted(self.generations.items())
-        ]
+        answers = dict(self._answers())
+        rows = [row | {"answer": answers.get(row["index"])} for row in self.rows()]
         return pd.DataFrame([{name: _encodable(raw) for name, raw in row.items()} for row in rows])
+
+    def cells(self) -> pd.DataFrame:
+        """One row a grid cell, in the plan's order, also of those not reached yet.
+
+        Its place on the plan's axes, accuracy with its interval, mean tokens and seconds
+        with theirs, counts of what went wrong: see ``grid.GridCell``.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        grid = import_module("workbench.experiments.grid")  # which reads runs: not before them
+        return pd.DataFrame([cell.row() for cell in grid.grid_cells(self)])
 
     def __str__(self) -> str:
         done = f"{len(self.generations)} of {len(self.plan)}"
-        return f"run {self.id} ({self.status}): {done} generations of {self.plan}"
+        return f"run {self.id} ({self.status}): {done} generations of {self.plan.title}"
+
+    def _outcomes(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """How each generation went; from the store's rows where they have it."""
+        if not isinstance(self.generations, StoredGenerations):
+            for index, generation in sorted(self.generations.items()):
+                yield index, outcome(generation)
+            return
+        for row in self.generations.rows():
+            ended = row.end is not None
+            yield row.index, _told(row) if ended else outcome(self.generations[row.index])
+
+    def _answers(self) -> Iterator[tuple[int, str]]:
+        if isinstance(self.generations, StoredGenerations):
+            return self.generations.answers()
+        return ((index, one.answer) for index, one in self.generations.items())
 
 
 def describe(cell: Cell) -> dict[str, Any]:
     """What a cell asks, as columns."""
     sampling = cell.request.sampling
-    drawn = {f.name: getattr(sampling, f.name) for f in fields(sampling) if f.name != "stop"}
+    drawn = {
+        _BUDGET if f.name == "thinking_tokens" else f.name: getattr(sampling, f.name)
+        for f in fields(sampling)
+        if f.name != "stop"
+    }
     problem = cell.problem
     return {
         "problem": problem.id if problem else None,
@@ -69,7 +110,15 @@ def outcome(generation: Generation) -> dict[str, Any]:
         "finish_reason": generation.finish_reason,
         **flags_of(generation),
         **metrics.measure(generation),
-        "answer": generation.answer,
+    }
+
+
+def _told(row: GenerationRow) -> dict[str, Any]:
+    """The same, as the store tells it; a flag or metric younger than the row is missing there."""
+    return {
+        "finish_reason": row.finish_reason,
+        **{field.name: row.flags.get(field.name, False) for field in fields(thinking.Flags)},
+        **{metric.name: row.metrics.get(metric.name) for metric in metrics.TABLE},
     }
 
 
@@ -79,8 +128,17 @@ def flags_of(generation: Generation) -> dict[str, bool]:
     return {field.name: bool(getattr(flags, field.name)) for field in fields(flags)}
 
 
+def score_columns(score: Score | None) -> dict[str, Any]:
+    """What a grader says, as columns; all are ``None`` where nothing was graded."""
+    if score is None:
+        return {"score": None, "extracted": None, "reason": None}
+    return {"score": score.value, "extracted": score.extracted, "reason": score.reason}
+
+
 def load(run: str, store: Store | None = None) -> Run:
-    """A stored run, by its id or the beginning of it.
+    """A stored run, by its id or the beginning of it; also one that is still running.
+
+    Its generations are read when they are looked at; its scores are read at once.
 
     Raises:
         InvalidInput: There is no such run, or more than one.
@@ -89,18 +147,16 @@ def load(run: str, store: Store | None = None) -> Run:
     keeper = store or Store(read_only=True)
     try:
         row = keeper.run(run)
-        found = {g.index: keeper.generation(row.id, g.index) for g in keeper.generations(row.id)}
-        scores = tuple(keeper.scores(row.id))
-        return Run(row.id, row.plan, row.environment, found, scores, row.status)
+        return stored_run(keeper, row, row.plan)
     finally:
         if store is None:
             keeper.close()
 
 
-def _score_columns(score: Score | None) -> dict[str, Any]:
-    if score is None:
-        return {"score": None, "extracted": None, "reason": None}
-    return {"score": score.value, "extracted": score.extracted, "reason": score.reason}
+def stored_run(store: Store, row: RunRow, plan: Plan) -> Run:
+    """What the store has of a run; its generations outlive the store object, not the file."""
+    found = StoredGenerations(store.path, row.id)
+    return Run(row.id, plan, row.environment, found, tuple(store.scores(row.id)), row.status)
 
 
 def _encodable(raw: Any) -> Any:

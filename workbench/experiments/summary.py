@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
+from typing import Any
 
-from workbench import metrics, thinking
 from workbench.evaluation.statistics import Estimate, accuracy
-from workbench.experiments.arms import by_arm, scores_by_arm
+from workbench.experiments.arms import arm_names, scores_by_arm
 from workbench.experiments.run import Run
-from workbench.records import Generation
 
+Row = Mapping[str, Any]  # of ``run.rows()``
 Fold = Callable[[Iterable[float]], float]
 
 
@@ -39,29 +39,34 @@ class ArmSummary:
 
 
 def summarise(run: Run) -> tuple[ArmSummary, ...]:
-    """Every arm of the run, in the plan's order."""
+    """Every arm of the run, in the plan's order; tokens are not read."""
     scores = scores_by_arm(run)
-    return tuple(
-        _arm(name, generations, accuracy(scores[name])) for name, generations in by_arm(run).items()
-    )
+    return tuple(_arm(name, rows, accuracy(scores[name])) for name, rows in _rows(run).items())
 
 
-def _arm(name: str, generations: Sequence[Generation], estimate: Estimate | None) -> ArmSummary:
-    good = [generation for generation in generations if generation.ok]
-    rows = [metrics.measure(generation) for generation in good]
-    flags = [thinking.flags(generation) for generation in good]
+def _rows(run: Run) -> dict[str, list[Row]]:
+    """The rows of each arm; every arm of the plan, also one without generations."""
+    names = arm_names(run.plan.cells)
+    found: dict[str, list[Row]] = {name: [] for name in names}
+    for row in run.rows():
+        found[names[row["index"]]].append(row)
+    return found
+
+
+def _arm(name: str, rows: Sequence[Row], estimate: Estimate | None) -> ArmSummary:
+    good = [row for row in rows if row["finish_reason"] in ("stop", "length")]
 
     def over(key: str, fold: Fold) -> float | None:
-        values = [value for row in rows if (value := row[key]) is not None]
+        values = [value for row in good if (value := row[key]) is not None]
         return float(fold(values)) if values else None
 
     return ArmSummary(
         arm=name,
-        generations=len(generations),
-        failed=len(generations) - len(good),
-        cut_off=sum(generation.finish_reason == "length" for generation in good),
-        incomplete=sum(flag.incomplete for flag in flags),
-        leaked=sum(flag.leaked for flag in flags),
+        generations=len(rows),
+        failed=len(rows) - len(good),
+        cut_off=sum(row["finish_reason"] == "length" for row in good),
+        incomplete=sum(row["incomplete"] for row in good),
+        leaked=sum(row["leaked"] for row in good),
         accuracy=estimate,
         thinking_tokens=over("thinking_tokens", mean),
         answer_tokens=over("answer_tokens", mean),

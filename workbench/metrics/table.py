@@ -1,7 +1,8 @@
 """Every metric of a generation: name, unit, formula, function.
 
-In the formulas ``n`` is the number of sampled tokens and ``t[i]`` the stamp of token i,
-taken at the end of the iteration that sampled it; tokens of one iteration share theirs.
+In the formulas ``n`` is the number of new tokens, those that the engine wrote to close the
+thinking at its budget included, and ``t[i]`` the stamp of token i, taken at the end of the
+iteration that brought it; tokens of one iteration share theirs.
 ``t[first answer]`` and the like are stamps of the first and last token of a channel.
 """
 
@@ -97,8 +98,9 @@ def _prefill_throughput(read: Trace) -> Value:
 
 
 def _mean_logprob(read: Trace) -> Value:
-    recorded = [chunk.logprobs for chunk in read.chunks if chunk.logprobs is not None]
-    if not recorded or len(recorded) < len(read.chunks):
+    drawn = [chunk for chunk in read.chunks if not chunk.forced]
+    recorded = [chunk.logprobs for chunk in drawn if chunk.logprobs is not None]
+    if not recorded or len(recorded) < len(drawn):
         return None
     values = [value for logprobs in recorded for value in logprobs]
     return _over(math.fsum(values), len(values))
@@ -263,7 +265,8 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "mean_logprob",
         "nats",
-        "mean natural log-probability of the sampled tokens in the model's own distribution",
+        "mean natural log-probability of the tokens that were drawn, in the model's own "
+        "distribution; those that closed the thinking at its budget were not drawn",
         _mean_logprob,
     ),
     Metric(

@@ -113,6 +113,11 @@ class Detokenizer:
         """The text that is complete with one more id; empty while a character is not."""
         return self._decoder.decode(self._piece(token))
 
+    @property
+    def partial(self) -> bool:
+        """Whether half a character waits for its other half."""
+        return bool(self._decoder.getstate()[0])
+
     def flush(self) -> str:
         """What is left at the end: U+FFFD for a character that never became whole."""
         return self._decoder.decode(b"", final=True)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from workbench.pages.manifest import asked, manifest
+from workbench.pages.asked import asked
+from workbench.pages.grid import cells_table
+from workbench.pages.manifest import manifest
 from workbench.pages.page import Page
 from workbench.pages.tables import arms_table, prose, table
 from workbench.pages.texts import side_by_side
 
-__all__ = ["Page", "arms_table", "asked", "manifest", "prose", "side_by_side", "table"]
+__all__ = [
+    "Page",
+    "arms_table",
+    "asked",
+    "cells_table",
+    "manifest",
+    "prose",
+    "side_by_side",
+    "table",
+]

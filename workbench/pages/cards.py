@@ -22,6 +22,7 @@ _UNUSUAL: Mapping[str, str] = MappingProxyType(
         "reopened": "thinking opened again",
         "preamble": "text before the thinking",
         "empty_thinking": "empty thinking",
+        "forced_close": "thinking closed at its budget",
     }
 )
 _SIGNS: Mapping[Kind, str] = MappingProxyType({"good": "✓", "bad": "✗", "warn": "!", "plain": "·"})

@@ -1,22 +1,17 @@
-"""What was asked, and what a repeat of a run needs to know, as tables."""
+"""What a repeat of a run needs to know, as a table."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
 from workbench.experiments import Run
-from workbench.experiments.arms import arm_names
-from workbench.pages.numbers import count
+from workbench.experiments.evidence import evidence, pack
+from workbench.pages.asked import axes, samplings
 from workbench.pages.page import Page, render
 from workbench.pages.tables import value
-from workbench.printable import one_line
-from workbench.records import Plan, Sampling
 
-_GROUPS = 8  # named in one line
 RUN_TYPE = "application/vnd.workbench.run+json"  # names the run to whoever reads the notebook
 
 _ENGINE = MappingProxyType(
@@ -35,57 +30,26 @@ _ENGINE = MappingProxyType(
         "template": "chat template",
         "template_sha256": "chat template, SHA-256",
         "weights_sha256": "weights, SHA-256",
-        "synthetic": "made for tests",
+        "synthetic": "synthetic weights",
     }
 )
 
 
 def manifest(run: Run) -> Page:
-    """Versions, engine, model with its hashes, sampling, seeds, device, concurrency."""
+    """Versions, engine, model with its hashes, axes, sampling, seeds, device, concurrency.
+
+    For programs it carries the plan and the ids as well, see ``experiments.evidence``.
+    """
     rows = [(name, text) for name, raw in _facts(run) if (text := value(raw)) is not None]
     return render(
         "table",
         "\n".join(f"{name}: {text}" for name, text in rows),
-        {RUN_TYPE: {"id": run.id}},
+        {RUN_TYPE: pack(evidence(run))},
         label="Manifest",
         kind="wb-words",
         heads=[],
         rows=rows,
         note="",
-    )
-
-
-def asked(plan: Plan) -> Page:
-    """What a plan sets out to do: how many requests, and each arm's prompt and sampling."""
-    cells = dict(zip(arm_names(plan.cells), plan.cells, strict=True))
-    modes = {arm: cell.request.mode for arm, cell in cells.items()}
-    told = {arm: _told(sampling) for arm, sampling in _samplings(plan).items()}
-    return render(
-        "table",
-        str(plan),
-        label="What was asked",
-        kind="wb-words",
-        heads=["arm", "system prompt", "the answer begins with", "sampling"],
-        rows=[
-            [arm, mode.system_prompt, mode.prefill.replace("\n", "↵") or None, told[arm]]
-            for arm, mode in modes.items()
-        ],
-        note=_counted(plan),
-    )
-
-
-def _counted(plan: Plan) -> str:
-    """``36 requests to demo on exllama: 12 problems (easy 4, medium 4, hard 4) in 3 arms.``"""
-    specs = dict.fromkeys(f"{cell.spec.model} on {cell.spec.kind}" for cell in plan.cells)
-    problems = {cell.problem.id: cell.problem for cell in plan.cells if cell.problem is not None}
-    groups = Counter(problem.group for problem in problems.values() if problem.group)
-    parts = ", ".join(f"{one_line(group, 40)} {n}" for group, n in groups.most_common(_GROUPS))
-    parts += ", …" if len(groups) > _GROUPS else ""
-    arms = len(set(arm_names(plan.cells)))
-    return (
-        f"{count(len(plan), 'request')} to {', '.join(specs) or 'nobody'}: "
-        f"{count(len(problems), 'problem')}{f' ({parts})' if parts else ''} "
-        f"in {count(arms, 'arm')}."
     )
 
 
@@ -95,32 +59,22 @@ def _facts(run: Run) -> Iterator[tuple[str, object]]:
     engines = run.environment.get("engines") or []
     for number, engine in enumerate(engines, start=1):
         part = f" {number}" if len(engines) > 1 else ""
-        yield from ((title + part, engine.get(name)) for name, title in _ENGINE.items())
-    for arm, sampling in _samplings(run.plan).items():
-        yield f"sampling, {arm}", _told(sampling)
+        yield from ((title + part, _engine_fact(name, engine)) for name, title in _ENGINE.items())
+    if run.plan.kind != "compare":
+        yield from ((f"axis, {name}", values) for name, values in axes(run.plan).items())
+    for arm, sampling in samplings(run.plan).items():
+        yield f"sampling, {arm}", sampling
     yield "seeds", _seeds(run)
-    yield "requests at once", run.environment.get("concurrency")
+    yield "requests at once", _concurrency(run)
+    yield from _resumed(run.environment)
     yield from _machine(run.environment)
 
 
-def _samplings(plan: Plan) -> dict[str, Sampling]:
-    """The sampling of each arm; all of its cells have the same, but for the seed."""
-    found: dict[str, Sampling] = {}
-    for arm, cell in zip(arm_names(plan.cells), plan.cells, strict=True):
-        found.setdefault(arm, cell.request.sampling)
-    return found
-
-
-def _told(sampling: Sampling) -> str:
-    """Greedy, or the settings of the draw; neutral settings are left out."""
-    settings = asdict(sampling)
-    neutral = asdict(Sampling())
-    parts = [
-        f"{name.replace('_', '-')} {raw}"
-        for name, raw in settings.items()
-        if name != "seed" and raw != neutral[name]
-    ]
-    return ", ".join((["greedy"] if sampling.temperature == 0 else []) + parts)
+def _engine_fact(name: str, engine: Mapping[str, Any]) -> object:
+    """Synthetic weights are told in a sentence, others not at all."""
+    if name == "synthetic":
+        return "yes: made for trying and measuring, not Nemotron's" if engine.get(name) else None
+    return engine.get(name)
 
 
 def _seeds(run: Run) -> str:
@@ -130,6 +84,28 @@ def _seeds(run: Run) -> str:
     if len(seeds) == 1:
         return str(seeds[0])
     return f"{len(seeds)}, one a problem and sample, the same in every arm; the first is {seeds[0]}"
+
+
+def _concurrency(run: Run) -> str | None:
+    """The most there were, and what the stages asked for where they differ."""
+    most = run.environment.get("concurrency")
+    asked = dict.fromkeys(cell.concurrency for cell in run.plan.cells)
+    if len(asked) < 2:
+        return None if most is None else str(most)
+    stages = ", ".join("as many as fit" if one is None else str(one) for one in asked)
+    return f"{stages}, stage by stage" + ("" if most is None else f"; at most {most}")
+
+
+def _resumed(environment: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """When the run was taken up again, and what was no longer as it had been."""
+    times = environment.get("resumed")
+    if not times:
+        return
+    yield "resumed", ", ".join(map(str, times))
+    changed = environment.get("changed") or {}
+    yield "changed since", "nothing" if not changed else None
+    for name, (then, now) in changed.items():
+        yield f"changed since, {name}", f"{value(then) or 'none'}, then {value(now) or 'none'}"
 
 
 def _machine(environment: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

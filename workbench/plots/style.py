@@ -35,6 +35,23 @@ PHASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Lines and points that are told apart by name: the same colours, the strongest first.
+SERIES: tuple[str, ...] = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#999999",
+)
+
+
+def translucent(colour: str, alpha: float = 0.16) -> str:
+    """A colour ``#RRGGBB`` for an area that others show through."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
 
 def figure(title: str, *, subtitle: str = "", plot: int = 250, legend: bool = True) -> go.Figure:
     """An empty figure in the house's look.

@@ -19,7 +19,7 @@ from workbench.records.events import (
     Started,
 )
 from workbench.records.requests import EngineSpec, Message, Mode, Request, Role, Sampling
-from workbench.records.results import Cell, Generation, Plan, Problem, Score
+from workbench.records.results import Cell, Expected, Generation, Plan, Problem, Score
 
 __all__ = [
     "Alternatives",
@@ -29,6 +29,7 @@ __all__ = [
     "End",
     "EngineSpec",
     "Event",
+    "Expected",
     "Failed",
     "FinishReason",
     "Finished",

@@ -56,6 +56,7 @@ class Chunk:
     channel: Channel = Channel.RAW
     logprobs: tuple[float, ...] | None = None  # natural log, of the model's own distribution
     alternatives: tuple[Alternatives, ...] | None = None  # one tuple an id
+    forced: bool = False  # not drawn: written by the engine to close the thinking at its budget
 
 
 FinishReason = Literal["stop", "length", "cancelled"]

@@ -34,6 +34,8 @@ class Sampling:
     min_p: float = 0.0  # least probability relative to the most likely token, in [0, 1]
     repetition_penalty: float = 1.0  # > 0; 1 leaves the logits alone
     max_tokens: int | None = None  # most new tokens; None: what the context leaves
+    min_tokens: int = 0  # new tokens before which the model cannot end its turn
+    thinking_tokens: int | None = None  # thinking tokens at which it is closed; None: never
     seed: int = 0  # key of the draw, with the token's position
     stop: tuple[str, ...] = ()  # strings that end the answer; not part of the text
 
@@ -51,6 +53,13 @@ class Sampling:
         )
         _check_count("top-k", self.top_k, 0, "0 switches it off.")
         _check_count("max-tokens", self.max_tokens, 1, "Leave it out for no limit.")
+        _check_count("min-tokens", self.min_tokens, 0, "0 lets the model end when it likes.")
+        _check_count("thinking-tokens", self.thinking_tokens, 0, "Leave it out for no limit.")
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            raise InvalidInput(
+                f"min-tokens is {self.min_tokens} and max-tokens {self.max_tokens}.",
+                remedy="Give a max-tokens of at least min-tokens.",
+            )
         _check_count("seed", self.seed, 0, "Use a whole number from 0 to 2^64 - 1.", most=2**64 - 1)
         if any(not text for text in self.stop):
             raise InvalidInput("A stop string is empty.", remedy="Leave it out.")

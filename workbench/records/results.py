@@ -79,7 +79,11 @@ class Problem:
     id: str
     prompt: str
     answer: str | None = None
-    group: str = ""  # difficulty or subject, for tables
+    group: str = ""  # difficulty, level or subject, for tables
+    subject: str = ""  # a second such name, where a benchmark has both
+    grader: str = "boxed"  # who reads the answer, by its name in ``evaluation.grading``
+    private: bool = False  # its text must not be published: no report or export shows it
+    order: tuple[int, ...] = ()  # places of its options as lettered; 0 is the right one's
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,21 @@ class Cell:
     request: Request
     problem: Problem | None = None
     sample: int = 0  # number of the repeat of the same problem and settings
+    concurrency: int | None = None  # requests under way at once with it; None: all that fit
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a plan is expected to take, by what was measured before."""
+
+    output_tokens: float
+    seconds: float | None  # None: no run has shown how fast they come
+    basis: int  # generations it rests on; 0: the lengths are fixed
+
+    def __str__(self) -> str:
+        time = "time unknown" if self.seconds is None else _duration(self.seconds)
+        ground = f", by {_count(self.basis, 'generation')} measured before" if self.basis else ""
+        return f"about {_round(self.output_tokens):,} tokens, {time}{ground}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +118,38 @@ class Plan:
     kind: str  # compare, sweep …
     cells: tuple[Cell, ...]
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what varies, and over what
+    expected: Expected | None = None  # None: nothing like it has been measured
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def __str__(self) -> str:
+        if self.expected is None and self.kind != "sweep":
+            return self.title
+        return f"{self.title}\n  {self.cost}"
+
+    @property
+    def title(self) -> str:
+        """What will be asked, in one line."""
         axes = " × ".join(f"{name} [{_few(values)}]" for name, values in self.axes.items())
         specs = sorted({f"{cell.spec.model} on {cell.spec.kind}" for cell in self.cells})
-        count = "1 request" if len(self) == 1 else f"{len(self)} requests"
-        return f"{self.kind}: {count} to {', '.join(specs) or 'nobody'}; {axes or 'no axes'}"
+        to = ", ".join(specs) or "nobody"
+        return f"{self.kind}: {self._size()} to {to}; {axes or 'no axes'}"
+
+    @property
+    def cost(self) -> str:
+        """What it is expected to take: ``about 43,000 tokens, 2 min, by 36 generations …``."""
+        if self.expected is None:
+            return "nothing like it has been measured yet"
+        return str(self.expected)
+
+    def _size(self) -> str:
+        requests = _count(len(self), "request")
+        if self.kind == "compare" or "problem" not in self.axes:
+            return requests
+        first = self.cells[0].problem if self.cells else None
+        grid = sum(cell.sample == 0 and cell.problem == first for cell in self.cells)
+        return f"{_count(grid, 'grid cell')}, {requests}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +161,30 @@ class Score:
     value: float | None  # 1 right, 0 wrong, None: there is nothing to grade against
     extracted: str | None  # what was read as the answer
     reason: str  # why, in a few words
+    by: str = ""  # the grader with its version, or the judge
 
 
 def _few(values: tuple[Any, ...], most: int = 6) -> str:
     """The values, or the first ones and how many there are."""
     shown = [str(value) for value in values[: most if len(values) <= most else most // 2]]
     return ", ".join(shown if len(shown) == len(values) else [*shown, f"… {len(values)} in all"])
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _round(value: float) -> int:
+    """To two digits: an expectation knows no more."""
+    return int(float(f"{value:.1e}"))
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours, to two digits at most."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"

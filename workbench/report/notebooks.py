@@ -20,6 +20,7 @@ _PACKAGE = Path(package).resolve().parent
 # What papermill lets through when a file is JSON of another kind.
 _UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
+_NOTHING = ("", "none", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Parameter:
     """One line of a notebook's ``parameters`` cell."""
 
     name: str
-    type: str  # str, int, float, bool, list[str], Optional[…]
+    type: str  # str, int, float, bool, list[…] of them, Optional[…] of any of them
     default: str  # as Python writes it
     help: str
 
@@ -40,15 +41,11 @@ class Parameter:
         if not isinstance(raw, str):
             return [*raw] if isinstance(raw, list | tuple) else raw
         text = chat.clean(raw)
-        optional = self.type.startswith("Optional[")
-        kind = self.type.removeprefix("Optional[").removesuffix("]") if optional else self.type
-        if optional and text.strip().lower() in ("", "none", "null"):
-            return None
         try:
-            return _read(kind, text)
+            return _read(self.type, text)
         except ValueError:
             raise InvalidInput(
-                f"{self.name} is {text!r}; it must be {self.type}.",
+                f"{self.name} is {one_line(repr(text), 200)}; it must be {self.type}.",
                 remedy=f"The default is {self.default}: {self.help}.",
             ) from None
 
@@ -111,8 +108,9 @@ def parsed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = parameters_of(name)
     unknown = sorted(given.keys() - known.keys())
     if unknown:
+        told = ", ".join(map(repr, unknown))
         raise InvalidInput(
-            f"The report {name} has no parameter {unknown[0]!r}.",
+            f"The report {name} has no parameter{'s' if len(unknown) > 1 else ''} {told}.",
             remedy=f"Known: {', '.join(known)}.",
         )
     return {key: known[key].parse(value) for key, value in given.items()}
@@ -130,15 +128,26 @@ def literal(path: Path) -> str:
 
 
 def _read(kind: str, text: str) -> object:
+    """A value of a type, as papermill names it."""
+    if (inner := _inside("Optional", kind)) is not None:
+        return None if text.strip().lower() in _NOTHING else _read(inner, text)
+    if kind.startswith("list"):
+        inner = _inside("list", kind) or "str"
+        return [_item(inner, item) for item in _items(text)]
     if kind == "int":
         return int(text)
     if kind == "float":
         return float(text)
     if kind == "bool":
         return (*_NO, *_YES).index(text.strip().lower()) >= len(_NO)
-    if kind.startswith("list"):
-        return _items(text)
     return text
+
+
+def _inside(outer: str, kind: str) -> str | None:
+    """``X`` of ``outer[X]``; ``None`` for any other type."""
+    if not (kind.startswith(f"{outer}[") and kind.endswith("]")):
+        return None
+    return kind[len(outer) + 1 : -1]
 
 
 def _items(text: str) -> list[Any]:
@@ -149,3 +158,12 @@ def _items(text: str) -> list[Any]:
     if not isinstance(items, list):
         raise ValueError
     return items
+
+
+def _item(kind: str, item: object) -> object:
+    """One value of a list; a JSON array may hold texts, numbers, true, false and null."""
+    if item is None:
+        return _read(kind, "none")
+    if isinstance(item, dict | list):
+        raise ValueError
+    return _read(kind, item if isinstance(item, str) else json.dumps(item))

@@ -22,26 +22,28 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter
 from plotly.offline import get_plotlyjs
 
-from workbench.errors import WorkbenchError
+from workbench.pages.manifest import RUN_TYPE
 from workbench.printable import printable
 
 _FIGURE = "application/vnd.plotly.v1+json"
+RUN_SCRIPT = "run-"  # begins the id of the inert scripts that say what a repeat needs
 _SHOWN = ("text/html", "image/png", "text/plain")  # what outputs may be, the best first
 _TEMPLATES = Path(__file__).parent / "templates"
 _PAPERMILL_MARK = "papermill-error-cell-tag"
 
 
-def html(notebook: nbformat.NotebookNode, name: str, error: WorkbenchError | None = None) -> str:
+def html(notebook: nbformat.NotebookNode, name: str = "", stopped: str | None = None) -> str:
     """The page.
 
     Args:
         notebook: Executed; it is not changed.
-        name: The notebook's file name, for the reader who wants the cells.
-        error: What stopped it, said at the top.
+        name: The notebook's file name, for the reader who wants the cells, if there is one.
+        stopped: Why it ended before its end, said at the top.
     """
     copy = nbformat.from_dict(notebook)
     copy.cells = [c for c in copy.cells if _PAPERMILL_MARK not in c.metadata.get("tags", [])]
     figures = list(_take_figures(copy))
+    runs = list(_runs(copy))
     _keep_shown(copy)
     scripts = [get_plotlyjs(), _source("draw.js")] if figures else []
     return (
@@ -50,10 +52,12 @@ def html(notebook: nbformat.NotebookNode, name: str, error: WorkbenchError | Non
         .render(
             title=_title(copy),
             name=name,
-            error=None if error is None else printable(str(error)),
+            stopped=None if stopped is None else printable(stopped),
             body=Markup(_body(copy)),  # noqa: S704  (the exporter's, see its template)
             style=Markup(_source("page.css")),  # noqa: S704  (our own file)
             figures=[Markup(_inert(figure)) for figure in figures],  # noqa: S704  (no "<" in it)
+            runs=[Markup(_inert(run)) for run in runs],  # noqa: S704  (the same)
+            run_script=RUN_SCRIPT,
             scripts=[Markup(script) for script in scripts],  # noqa: S704  (plotly's and our own)
             policy=_policy(scripts),
         )
@@ -76,19 +80,29 @@ def _take_figures(notebook: nbformat.NotebookNode) -> Iterator[dict[str, Any]]:
         yield {"data": figure.get("data", []), "layout": figure.get("layout", {})}
 
 
+def _runs(notebook: nbformat.NotebookNode) -> Iterator[dict[str, Any]]:
+    """What the notebook says of the runs it shows, for programs: it can be verified."""
+    for output in _outputs(notebook):
+        found = output.get("data", {}).get(RUN_TYPE)
+        if found is not None:
+            yield found
+
+
 def _keep_shown(notebook: nbformat.NotebookNode) -> None:
     """Of what a cell has put out only what a page can show without running it."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+            cell.outputs = [output for output in cell.outputs if not _is_left_out(output)]
     for output in _outputs(notebook):
         if "data" in output:
             output["data"] = {t: output["data"][t] for t in _SHOWN if t in output["data"]}
 
 
-def _is_widget(output: Any) -> bool:
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+def _is_left_out(output: Any) -> bool:
+    """Widgets, which need a kernel; the traceback of Ctrl-C, of which the top of the page tells."""
+    interrupted = output.output_type == "error" and output.ename == "KeyboardInterrupt"
+    return interrupted or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def _outputs(notebook: nbformat.NotebookNode) -> Iterator[Any]:
@@ -117,9 +131,9 @@ def _title(notebook: nbformat.NotebookNode) -> str:
     return "Report"
 
 
-def _inert(figure: dict[str, Any]) -> str:
+def _inert(value: dict[str, Any]) -> str:
     """JSON in which no ``<`` stands, so that no end of a script can."""
-    return json.dumps(figure).replace("<", "\\u003c")
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _policy(scripts: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""Execute a report's notebook and make its page."""
+"""Execute a report's notebook, make its page and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError
 
-from workbench import errors
-from workbench.errors import EngineError, StoreError, WorkbenchError
+from workbench.errors import StoreError, WorkbenchError
 from workbench.pages.manifest import RUN_TYPE
-from workbench.printable import one_line
-from workbench.report import page
-from workbench.report.kernel import OwnKernel
-from workbench.report.notebooks import find, literal, parsed
+from workbench.report import page, tables
+from workbench.report.following import Watch
+from workbench.report.notebooks import find, parsed
+from workbench.report.running import Execution, execute
+from workbench.store import RunRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +28,67 @@ class Report:
 
     notebook: Path  # executed, figures as JSON
     html: Path  # self-contained: opens offline, loads nothing
-    run: str | None  # id of the stored run it shows
+    run: str | None = None  # id of the stored run it shows
+    csv: Path | None = None  # one row a generation
+    cells_csv: Path | None = None  # one row a grid cell, of runs that have a grid
+    error: WorkbenchError | None = None  # what stopped it
+    interrupted: bool = False  # Ctrl-C stopped it
+    model_seconds: float = 0.0  # spent in the cells that began a run
+    own_seconds: float = 0.0  # spent on everything else: interpreter, figures, page, tables
+
+    def raise_for_failure(self) -> Report:
+        """Itself, for chaining.
+
+        Raises:
+            WorkbenchError: A cell failed; the remedy names the page.
+            KeyboardInterrupt: Ctrl-C stopped it.
+        """
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.error is not None:
+            raise type(self.error)(self.error.message, remedy=f"{self.error.remedy} {self}".strip())
+        return self
+
+    def __str__(self) -> str:
+        whole = self.error is None and not self.interrupted
+        return f"The report {'' if whole else 'as far as it came '}is {self.html}."
 
 
 def report(
-    name: str, parameters: Mapping[str, Any] | None = None, out: Path = Path("reports")
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    out: Path = Path("reports"),
+    watch: Watch | None = None,
 ) -> Report:
     """Run a report's notebook in this interpreter and write it down, twice.
 
     Args:
         name: One of ``names()``, or the path of a notebook of your own.
         parameters: By name; strings are read as the type the notebook gives them.
-        out: The folder, made if need be, for ``NAME-TIME.ipynb`` and ``NAME-TIME.html``.
+        out: The folder, made if need be, for ``NAME-TIME.ipynb``, ``.html`` and ``.csv``.
+        watch: Called with every ``Step``: at which cell it is, how many generations are done.
 
     Raises:
         InvalidInput: No such report or parameter, or a value of another type.
         StoreError: The folder cannot be written.
-        WorkbenchError: A cell failed, as the kind of error that it raised. Both files
-            are there all the same, and the remedy names them.
+        WorkbenchError: A cell failed, as the kind of error that it raised. All files
+            are there all the same, and the remedy names the page.
+        KeyboardInterrupt: Ctrl-C. All files are there as well.
     """
+    return attempt(name, parameters, out, watch).raise_for_failure()
+
+
+def attempt(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    out: Path = Path("reports"),
+    watch: Watch | None = None,
+) -> Report:
+    """The same as ``report``, but a report that was stopped is returned, with its error."""
     source = find(name)
     values = parsed(name, parameters or {})
     try:
-        return _report(source, out, values)
+        return _attempt(source, out, values, watch)
     except OSError as error:
         raise StoreError(
             f"The report cannot be written to {str(out)!r}: {error.strerror or error}.",
@@ -59,50 +96,35 @@ def report(
         ) from error
 
 
-def _report(source: Path, out: Path, values: Mapping[str, Any]) -> Report:
+def _attempt(source: Path, out: Path, values: Mapping[str, Any], watch: Watch | None) -> Report:
+    began = time.monotonic()
     path = _free(out, source.stem)
-    error = _execute(source, path, values)
-    notebook = nbformat.read(path, as_version=4)
+    done = execute(source, path, values, watch)
+    notebook = _read(path, source)
     html = path.with_suffix(".html")
-    html.write_text(page.html(notebook, path.name, error), encoding="utf-8")
-    if error is not None:
-        raise error
-    return Report(path, html, _run_of(notebook))
+    html.write_text(page.html(notebook, path.name, _stopped(done)), encoding="utf-8")
+    run = _run_of(notebook) or (done.runs[-1].id if done.runs else None)
+    csv, cells_csv = tables.save(run, path) if run is not None else (None, None)
+    model = _model_seconds(notebook, done.runs)
+    own = time.monotonic() - began - model
+    return Report(path, html, run, csv, cells_csv, done.error, done.interrupted, model, own)
 
 
-def _execute(source: Path, path: Path, values: Mapping[str, Any]) -> WorkbenchError | None:
-    """Run the notebook; what went wrong in it."""
-    try:
-        papermill.execute_notebook(
-            literal(source),
-            literal(path),
-            dict(values),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            kernel_manager_class=OwnKernel,
-        )
-    except PapermillExecutionError as error:
-        return _told(error, path)
-    except RuntimeError as error:  # nbclient's, of a kernel that died or did not start
-        return EngineError(
-            f"The notebook's interpreter ended: {error}.",
-            remedy=f"Memory that ran out is the usual reason. {_so_far(path)}",
-        )
-    return None
+def _stopped(done: Execution) -> str | None:
+    """Why it stopped before its end, for the top of the page."""
+    if not done.interrupted:
+        return None if done.error is None else str(done.error)
+    kept = f" What was generated is kept as run {done.runs[-1].id}." if done.runs else ""
+    return f"It was interrupted.{kept}"
 
 
-def _told(error: PapermillExecutionError, path: Path) -> WorkbenchError:
-    """The notebook's error as one of ours, of the same kind where it was one."""
-    kind = getattr(errors, error.ename, None)
-    if isinstance(kind, type) and issubclass(kind, WorkbenchError):
-        return kind(one_line(error.evalue, 2000), remedy=_so_far(path))
-    said = one_line(f"{error.ename}: {error.evalue}", 2000)
-    return EngineError(f"A cell failed with {said}.", remedy=_so_far(path))
-
-
-def _so_far(path: Path) -> str:
-    return f"The report as far as it came is {path.with_suffix('.html')}."
+def _read(path: Path, source: Path) -> nbformat.NotebookNode:
+    """The executed notebook; the one that was to be executed if nothing was written."""
+    written = path.stat().st_size > 0
+    notebook = nbformat.read(path if written else source, as_version=4)
+    if not written:
+        nbformat.write(notebook, path)
+    return notebook
 
 
 def _free(out: Path, stem: str) -> Path:
@@ -125,3 +147,20 @@ def _run_of(notebook: nbformat.NotebookNode) -> str | None:
             if told is not None:
                 return str(told["id"])
     return None
+
+
+def _model_seconds(notebook: nbformat.NotebookNode, runs: Sequence[RunRow]) -> float:
+    """How long the cells took in which a run began."""
+    return sum(
+        (ended - began).total_seconds()
+        for began, ended in map(_times, notebook.cells)
+        if any(began <= run.created <= ended for run in runs)
+    )
+
+
+def _times(cell: Any) -> tuple[datetime, datetime]:
+    """When papermill began and ended a cell; of one that did not run, no time at all."""
+    told = cell.metadata.get("papermill") or {}
+    if not told.get("start_time") or not told.get("end_time"):
+        return datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    return datetime.fromisoformat(told["start_time"]), datetime.fromisoformat(told["end_time"])

@@ -38,6 +38,8 @@ class Row:
     seen: Tensor | None = None  # int64 [n], ids of the context; for a repetition penalty only
     logprobs: bool = False  # report the log-probability of the drawn id
     alternatives: int = 0  # report so many most likely ids
+    ruled_out: tuple[int, ...] = ()  # ids that cannot be drawn; the reports know nothing of it
+    forced: int | None = None  # id that is put in instead of a drawn one, and reported on
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +81,23 @@ def draw(logits: Tensor, rows: Sequence[Row]) -> Drawn:
         rows: What each row is drawn with.
 
     Raises:
-        UndrawableLogits: Rows hold NaN, +inf or nothing but -inf.
+        UndrawableLogits: Rows hold NaN, +inf or, outside what is ruled out, nothing but -inf.
         ValueError: ``rows`` does not fit ``logits``, or lacks the ids a penalty needs.
     """
     if logits.ndim != 2 or not rows or logits.shape[0] != len(rows):
         raise ValueError(f"{len(rows)} rows do not fit logits of shape {tuple(logits.shape)}.")
     raw = logits.float()
+    # Rows that are not simply drawn; one look at each, for a small model's step is not much more.
+    special = [i for i, row in enumerate(rows) if row.ruled_out or row.forced is not None]
     final = _penalised(raw, rows)
+    if special:
+        final = _without_ruled_out(final, rows, special)
     peak, ids = law.largest(final)
     for way, members in _work(rows, final):
         at = _index(members, final)
         ids[at] = _drawn(final[at], peak[at], [rows[i] for i in members], way)
+    if special:
+        _put_forced(ids, rows, special)
     recorded = _recorded(raw, ids, rows)
     # One copy to the host; ids are exact in float64.
     table = torch.cat((peak[:, None].double(), ids[:, None], *recorded), 1)
@@ -103,11 +111,11 @@ class _Way(Enum):
 
 
 def _work(rows: Sequence[Row], final: Tensor) -> Iterator[tuple[_Way, list[int]]]:
-    """The rows that are not greedy, by the way they are drawn, in portions."""
+    """The rows that are drawn and not greedy, by the way they are drawn, in portions."""
     ways: dict[_Way, list[int]] = {}
     for index, row in enumerate(rows):
         s = row.sampling
-        if s.temperature == 0:
+        if s.temperature == 0 or row.forced is not None:
             continue
         way = _Way.MASSED if s.top_p < 1 or s.min_p > 0 else _Way.PLAIN
         ways.setdefault(_Way.COUNTED if s.top_k else way, []).append(index)
@@ -147,6 +155,20 @@ def _penalised(raw: Tensor, rows: Sequence[Row]) -> Tensor:
         raise ValueError("A row has a repetition penalty but not the ids it has seen.")
     by = torch.tensor([rows[i].sampling.repetition_penalty for i in hit], device=raw.device)
     return law.penalised(raw, hit, seen, by)
+
+
+def _without_ruled_out(final: Tensor, rows: Sequence[Row], among: Sequence[int]) -> Tensor:
+    pairs = [(i, token) for i in among for token in rows[i].ruled_out if token < final.shape[1]]
+    if not pairs:
+        return final
+    return law.ruled_out(final, torch.tensor(pairs, device=final.device))
+
+
+def _put_forced(ids: Tensor, rows: Sequence[Row], among: Sequence[int]) -> None:
+    pairs = [(i, token) for i in among if (token := rows[i].forced) is not None]
+    if pairs:
+        at, forced = torch.tensor(pairs, device=ids.device).unbind(1)
+        ids[at] = forced
 
 
 def _recorded(raw: Tensor, ids: Tensor, rows: Sequence[Row]) -> tuple[Tensor, ...]:
@@ -199,13 +221,14 @@ def _read(table: list[list[float]], rows: Sequence[Row]) -> Drawn:
     return Drawn(
         ids=[int(line[1]) for line in table],
         logprobs=[line[2] if row.logprobs else None for line, row in zip(table, rows, strict=True)],
-        alternatives=[_best(line, row) for line, row in zip(table, rows, strict=True)],
+        alternatives=[
+            _best(line, row.alternatives) if row.alternatives else None
+            for line, row in zip(table, rows, strict=True)
+        ],
     )
 
 
-def _best(line: list[float], row: Row) -> Alternatives | None:
-    if not row.alternatives:
-        return None
+def _best(line: list[float], most: int) -> Alternatives:
     count = (len(line) - 3) // 2
     pairs = zip(line[3 + count :], line[3 : 3 + count], strict=True)
-    return tuple((int(i), p) for i, p in pairs if p > -math.inf)[: row.alternatives]
+    return tuple((int(i), p) for i, p in pairs if p > -math.inf)[:most]

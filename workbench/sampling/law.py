@@ -90,6 +90,18 @@ def penalised(logits: Tensor, rows: Sequence[int], seen: Sequence[Tensor], by: T
     return logits.index_put((row, column), torch.where(old > 0, old / penalty, old * penalty))
 
 
+def ruled_out(logits: Tensor, pairs: Tensor) -> Tensor:
+    """A copy of the logits with some ids made impossible; NaN and +inf stay, to be refused.
+
+    Args:
+        logits: float32 [rows, vocabulary].
+        pairs: int64 [n, 2], row and id.
+    """
+    row, column = pairs.unbind(1)
+    old = logits[row, column]
+    return logits.index_put((row, column), torch.where(old < torch.inf, -torch.inf, old))
+
+
 def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Value and lowest id of each row's largest logit, [rows] each; NaN where a row has one."""
     width = logits.shape[1]

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from workbench import codec
 from workbench.errors import InvalidInput
-from workbench.records import Event, Generation, Score
+from workbench.records import Channel, Event, Generation, Score
 from workbench.store import blocks, rows
 from workbench.store.database import Database, intact
 from workbench.store.recorder import generation_line
 from workbench.store.rows import GenerationRow, RunRow
 
 _EXPORT_FORMAT = 1
+_PORTION = 500  # rows that are decoded together, which is faster than one by one
+_BLOCKS = "SELECT data FROM blocks WHERE run = ? AND idx = ? ORDER BY part"
+_SPAN = "SELECT idx, data FROM blocks WHERE run = ? AND idx BETWEEN ? AND ? ORDER BY idx, part"
 
 
 class Archive:
@@ -44,9 +47,21 @@ class Archive:
         with intact(f"A row of the run store {self.path}"):
             return rows.run_row(found[0])
 
+    def indices(self, run: str, *, ended: bool = False) -> list[int]:
+        """The indices of the generations that have begun, or of those that have ended."""
+        query = "SELECT idx FROM generations WHERE run = ? AND ended >= ? ORDER BY idx"
+        return [index for (index,) in self._reading.read(query, [self.key(run), ended])]
+
     def generations(self, run: str) -> list[GenerationRow]:
         """The generations that have begun, by index, without their tokens."""
-        return self._generations(self.key(run), None)
+        return list(self.rows(run))
+
+    def rows(self, run: str) -> Iterator[GenerationRow]:
+        """``generations`` one by one; a few hundred are in memory at once."""
+        key, after = self.key(run), -1
+        while portion := self._generations(key, after, _PORTION):
+            yield from portion
+            after = portion[-1].index
 
     def generation(self, run: str, index: int) -> Generation:
         """One generation with every event.
@@ -56,8 +71,8 @@ class Archive:
         Raises:
             InvalidInput: The run has no such generation.
         """
-        found = self._generations(self.key(run), index)
-        if not found:
+        found = self._generations(self.key(run), index - 1, 1)
+        if not found or found[0].index != index:
             raise InvalidInput(
                 f"Run {run} has no generation {index}.",
                 remedy="Use an index that store.generations(run) lists.",
@@ -67,9 +82,22 @@ class Archive:
 
     def events(self, run: str, index: int) -> tuple[Event, ...]:
         """Every event of one generation, exactly as it was appended; none if it has not begun."""
-        query = "SELECT data FROM blocks WHERE run = ? AND idx = ? ORDER BY part"
-        parts = self._reading.read(query, [self.key(run), index])
+        parts = self._reading.read(_BLOCKS, [self.key(run), index])
         return tuple(event for (data,) in parts for event in blocks.unpack(data))
+
+    def texts(self, run: str, channel: Channel) -> Iterator[tuple[int, str]]:
+        """Index and ``Generation.text_of`` of one channel, for all that have begun.
+
+        Many times faster than by reading the generations.
+        """
+        key, indices = self.key(run), self.indices(run)
+        for start in range(0, len(indices), _PORTION):
+            portion = indices[start : start + _PORTION]
+            found = self._reading.read(_SPAN, [key, portion[0], portion[-1]])
+            texts = dict.fromkeys(portion, "")
+            for index, data in found:
+                texts[index] = texts.get(index, "") + blocks.text_of(data, channel)
+            yield from texts.items()
 
     def scores(self, run: str) -> list[Score]:
         """The scores of a run, by generation."""
@@ -84,6 +112,10 @@ class Archive:
         Each line is an object with its ``"type"``: ``run``, ``generation`` or ``score``.
         """
         return self._lines(self.run(run))
+
+    def close(self) -> None:
+        """Let go of the file; reading opens it again."""
+        self._reading.close()
 
     def _lines(self, run: RunRow) -> Iterator[str]:
         yield codec.dumps(
@@ -104,8 +136,9 @@ class Archive:
         for score in self.scores(run.id):
             yield codec.dumps({"type": "score", "run": run.id} | codec.to_json(score))
 
-    def _generations(self, key: int, index: int | None) -> list[GenerationRow]:
-        found = self._reading.read(rows.GENERATIONS, {"run": key, "idx": index})
+    def _generations(self, key: int, after: int, most: int) -> list[GenerationRow]:
+        where = {"run": key, "after": after, "most": most}
+        found = self._reading.read(rows.GENERATIONS, where)
         with intact(f"A row of the run store {self.path}"):
             return rows.generation_rows(found)
 

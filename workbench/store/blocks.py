@@ -6,6 +6,7 @@
     columns        the sizes of the sections in bytes (13 uint32), then the sections:
     kinds          a byte an event: 0 the next of ``others``; for a chunk 1 + its channel's
                    place in ``Channel`` + 8 with log-probabilities + 16 with alternatives
+                   + 32 where its ids were forced
     times          float64 a chunk
     tokens         uint32 a chunk: its number of ids
     lengths        uint32 a chunk: its number of characters
@@ -29,6 +30,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, chain, islice
 from typing import Any
 
@@ -42,7 +44,7 @@ from workbench.records import Alternatives, Channel, Chunk, Event
 Array = npt.NDArray[Any]
 
 _DEFLATED, _WIDE, _RANK_WIDE = 1, 2, 4
-_SCORED, _RANKED = 8, 16
+_SCORED, _RANKED, _FORCED = 8, 16, 32
 _HEAD = struct.Struct("<13I")
 _CHANNELS = tuple(Channel)
 _LEVEL = 6  # of zlib: 9 takes three times as long for 1 %
@@ -91,8 +93,25 @@ def unpack(block: bytes) -> tuple[Event, ...]:
     Raises:
         StoreError: The block is damaged.
     """
-    try:
+    with _whole():
         return tuple(_events(block))
+
+
+def text_of(block: bytes, channel: Channel) -> str:
+    """The joined text of a channel's chunks, without making records of them.
+
+    Raises:
+        StoreError: The block is damaged.
+    """
+    with _whole():
+        return "".join(_texts(block, channel))
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+        return
     except (zlib.error, struct.error, ValueError, IndexError, StopIteration, RuntimeError) as error:
         why = str(error)
     except InvalidInput as error:
@@ -111,7 +130,8 @@ def _kind(event: Event) -> int:
         return 0
     channel = 1 + _CHANNELS.index(event.channel)
     scored = 0 if event.logprobs is None else _SCORED
-    return channel + scored + (0 if event.alternatives is None else _RANKED)
+    ranked = 0 if event.alternatives is None else _RANKED
+    return channel + scored + ranked + _FORCED * event.forced
 
 
 def _counts(items: Iterable[Sequence[Any]]) -> Array:
@@ -164,7 +184,17 @@ def _events(block: bytes) -> Iterator[Event]:
             _CHANNELS[(kind & 7) - 1],
             next(every_scored) if kind & _SCORED else None,
             next(every_ranked) if kind & _RANKED else None,
+            bool(kind & _FORCED),
         )
+
+
+def _texts(block: bytes, channel: Channel) -> Iterator[str]:
+    kinds, _, _, lengths, *_, text = _sections(block)
+    characters = text.tobytes().decode("utf-8", "surrogatepass")
+    own = (kinds[kinds > 0] & 7) == 1 + _CHANNELS.index(channel)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    for place in np.flatnonzero(own).tolist():
+        yield characters[int(ends[place] - lengths[place]) : int(ends[place])]
 
 
 def _dealt(items: Iterator[Any], counts: Array) -> Iterator[tuple[Any, ...]]:

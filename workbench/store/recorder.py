@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from workbench import codec
 from workbench.errors import StoreError
-from workbench.records import Cell, Event, Generation
+from workbench.records import Cell, Event, Generation, Score
 from workbench.store import blocks, facts
 
 Statement = tuple[str, Mapping[str, Any]]
@@ -34,6 +34,10 @@ _FINISH = (
     "UPDATE generations SET spec = (SELECT key FROM specs WHERE spec = :spec), "
     "ended = TRUE, facts = :facts WHERE run = :run AND idx = :idx",
 )
+_SCORE = (
+    "INSERT OR REPLACE INTO scores (run, idx, score) "
+    "SELECT run, idx, :score FROM generations WHERE run = :run AND idx = :idx"
+)
 
 
 class Progress(NamedTuple):
@@ -56,6 +60,7 @@ class _Ending(NamedTuple):
     generation: Generation
     metrics: Mapping[str, float | None]
     flags: Mapping[str, bool]
+    score: Score | None
 
 
 class Recorder:
@@ -109,6 +114,7 @@ class Recorder:
         generation: Generation,
         metrics: Mapping[str, float | None],
         flags: Mapping[str, bool],
+        score: Score | None = None,
     ) -> None:
         """Say that no event follows; it is on disk within milliseconds.
 
@@ -118,13 +124,14 @@ class Recorder:
             metrics: What lists show without reading the tokens; what is not finite
                 is stored as ``None``.
             flags: What was unusual, for the same lists.
+            score: What a grader says; it is on disk when the end is, or neither is.
 
         Raises:
             InvalidInput: A metric or flag that JSON cannot hold.
         """
         defined = {name: _defined(value) for name, value in metrics.items()}
         codec.dumps([defined, dict(flags)])  # told here, not to the writer's thread
-        self._finished, self._ending = True, _Ending(generation, defined, dict(flags))
+        self._finished, self._ending = True, _Ending(generation, defined, dict(flags), score)
         self._wake()
 
     @property
@@ -150,7 +157,7 @@ class Recorder:
         row: dict[str, Any] = {"run": self._key, "idx": self.index}
         begin = [] if progress.begun else _statements(_BEGIN, row | self._begin())
         if self._ending is not None:
-            finish = _statements(_FINISH, row | self._finish(*self._ending))
+            finish = self._finish(row, self._ending)
             return Batch(begin + finish, Progress(begun=True, finished=True))
         events = self._events[progress.events :]
         if not (begin or events):
@@ -170,25 +177,27 @@ class Recorder:
         """The generation as a line of an export."""
         if self._ending is None:
             return generation_line(self.run, self.index, self._cell, {}, {}, self._events)
-        generation, metrics, flags = self._ending
+        generation, metrics, flags, _ = self._ending
         cell = self._cell | {"spec": codec.to_json(generation.spec)}
         return generation_line(self.run, self.index, cell, metrics, flags, generation.events)
 
     def _begin(self) -> dict[str, Any]:
         return {"spec": codec.dumps(self._cell["spec"]), "facts": facts.pack(self._cell)}
 
-    def _finish(
-        self,
-        generation: Generation,
-        metrics: Mapping[str, float | None],
-        flags: Mapping[str, bool],
-    ) -> dict[str, Any]:
-        return {
+    def _finish(self, row: Mapping[str, Any], ending: _Ending) -> list[Statement]:
+        generation, metrics, flags, score = ending
+        values = {
+            **row,
             "spec": codec.dumps(codec.to_json(generation.spec)),
             "facts": facts.pack(self._cell, generation, metrics, flags),
             "part": _WHOLE,
             "data": blocks.pack(generation.events),
         }
+        finish = _statements(_FINISH, values)
+        if score is not None:
+            graded = {**row, "score": codec.dumps(codec.to_json(score))}
+            finish += _statements([_SCORE], graded)
+        return finish
 
 
 def generation_line(

@@ -28,7 +28,7 @@ FROM runs WHERE :key IS NULL OR key = :key ORDER BY created DESC, key DESC LIMIT
 GENERATIONS = """
 SELECT idx, specs.spec, facts
 FROM generations JOIN specs ON specs.key = generations.spec
-WHERE run = :run AND (:idx IS NULL OR idx = :idx) ORDER BY idx
+WHERE run = :run AND idx > :after ORDER BY idx LIMIT :most
 """
 _CLOCK_STEP = 2.0  # seconds by which a process may seem younger than the run it began
 
@@ -46,6 +46,7 @@ class RunRow:
     ended: int  # generations that have ended, however
     status: Status  # unknown: another machine began it, and it has not been finished
     environment: Mapping[str, Any]
+    pid: int  # of the process that began it
     packed_plan: bytes = field(repr=False)
 
     @property
@@ -90,8 +91,9 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
         planned=about["cells"],
         begun=begun,
         ended=ended,
-        status=status or _status(host, pid, created),
+        status=status or status_of(host, pid, taken_up(about, created)),
         environment=codec.loads(environment),
+        pid=pid,
         packed_plan=plan,
     )
 
@@ -124,6 +126,7 @@ def _cell(spec: EngineSpec, row: Mapping[str, Any]) -> Cell:
         request=codec.from_json(Request, row["request"]),
         problem=None if problem is None else codec.from_json(Problem, problem),
         sample=row["sample"],
+        concurrency=row.get("concurrency"),
     )
 
 
@@ -132,13 +135,25 @@ def _end(row: Mapping[str, Any]) -> End | None:
     return event if isinstance(event, Finished | Failed) else None
 
 
-def _status(host: str, pid: int, created: float) -> Status:
+def taken_up(summary: Mapping[str, Any], created: float) -> float:
+    """When the process that owns a run began with it, Unix time: it may have been resumed."""
+    return float(summary.get("reopened", created))
+
+
+def status_of(host: str, pid: int, since: float) -> Status:
+    """What has become of a run that was not finished.
+
+    Args:
+        host: The machine of the process that owns it.
+        pid: That process.
+        since: When it began with the run, Unix time.
+    """
     if host != platform.node():
         return "unknown"
     try:
         process = psutil.Process(pid)
         # A younger process has only been given the same number.
-        own = process.create_time() <= created + _CLOCK_STEP
+        own = process.create_time() <= since + _CLOCK_STEP
         alive = own and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         alive = False

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from workbench import codec
 from workbench.errors import InvalidInput, StoreError
 from workbench.records import Cell, Plan, Score
-from workbench.store import rows
+from workbench.store import reopening, rows
 from workbench.store.archive import Archive
 from workbench.store.database import Database
 from workbench.store.recorder import Recorder
@@ -49,6 +49,11 @@ class Store(Archive):
         """Why events are held in memory and not on disk; ``None`` when all is well."""
         return self._writer.problem
 
+    @property
+    def held(self) -> int:
+        """Generations that have ended and are not on disk yet; many, when it takes nothing."""
+        return self._writer.held
+
     def begin_run(self, plan: Plan, environment: Mapping[str, Any]) -> str:
         """Store a plan before it costs anything.
 
@@ -63,7 +68,7 @@ class Store(Archive):
             StoreError: The store cannot be written.
             InvalidInput: The plan or the environment holds what JSON cannot.
         """
-        summary = {"kind": plan.kind, "title": str(plan), "cells": len(plan)}
+        summary = {"kind": plan.kind, "title": plan.title, "cells": len(plan)}
         packed = rows.pack_plan(plan)
         texts = (codec.dumps(summary), codec.dumps(dict(environment)))
         created = time.time()
@@ -76,6 +81,48 @@ class Store(Archive):
             ).fetchone()[0]
         self._writer.begin(run, key)
         return run
+
+    def reopen_run(self, run: str, environment: Mapping[str, Any] | None = None) -> str:
+        """Go on with a run that was cut short; what was recorded of it stays.
+
+        Args:
+            run: Its id, or the beginning of it.
+            environment: Takes the place of what is stored.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            InvalidInput: It has finished, or a living process is at it, this one included.
+            StoreError: The store cannot be written.
+        """
+        known, facts = self.run(run), None
+        if environment is not None:
+            facts = codec.dumps(dict(environment))
+        self._writer.regain(known.id)
+        with self._writable().transaction() as connection:
+            key = reopening.reopen(connection, known.id, facts)
+        self._writer.begin(known.id, key)
+        return known.id
+
+    def amend_run(self, run: str, environment: Mapping[str, Any]) -> None:
+        """Replace what is known of a run's environment while it goes on.
+
+        Raises:
+            StoreError: It could not be written.
+            InvalidInput: It holds what JSON cannot, or there is no such run.
+        """
+        key, facts = self.key(run), codec.dumps(dict(environment))
+        with self._writable().transaction() as connection:
+            connection.execute("UPDATE runs SET environment = ? WHERE key = ?", (facts, key))
+
+    def leave_run(self, run: str) -> None:
+        """Stop recording a run whose end could not be written.
+
+        It reads as interrupted as soon as the disk takes that, at the latest when the
+        store is closed; ``reopen_run`` may take it up again.
+        """
+        self._writer.leave(run)
 
     def begin_generation(self, run: str, index: int, cell: Cell) -> Recorder:
         """A recorder for the events of one generation; never waits for the disk.
@@ -146,7 +193,7 @@ class Store(Archive):
                 "UPDATE runs SET status = ?, environment = ifnull(?, environment) WHERE key = ?",
                 (status, facts, key),
             )
-        self._writer.open_runs.pop(run, None)
+        self._writer.end(run)
 
     def delete(self, run: str) -> None:
         """Remove a run and all of its generations.

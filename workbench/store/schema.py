@@ -4,7 +4,8 @@
 
     runs.sqlite (WAL)                 application_id "NWB1", user_version 1
     ├── runs         key, id, created (Unix time), host, pid, status, summary, environment, plan
-    │                   status NULL: begun and not finished; plan: deflated JSON
+    │                   status NULL: begun and not finished; plan: deflated JSON;
+    │                   summary: its "reopened" is when host and pid took the run up again
     ├── specs        key, spec                          an engine spec many generations share
     ├── generations  run, idx, spec, ended, facts      all but the tokens, as in ``facts``
     ├── blocks       run, idx, part, data               events, as in ``blocks``

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Writer:
         self.open_runs: dict[str, int] = {}
         self._database = database
         self._process = os.getpid()
+        self._left: set[str] = set()  # open runs that nobody goes on with
         self._recorders: dict[tuple[int, int], Recorder] = {}  # not yet finished on disk
         self._writing = threading.RLock()
         self._wake = threading.Event()
@@ -49,6 +51,11 @@ class Writer:
     def closed(self) -> bool:
         return self._closing.is_set()
 
+    @property
+    def held(self) -> int:
+        """Generations that have ended and are in memory, not on disk."""
+        return sum(recorder.finished for recorder in list(self._recorders.values()))
+
     def begin(self, run: str, key: int) -> None:
         """Write for a run from now on."""
         self.open_runs[run] = key
@@ -56,6 +63,26 @@ class Writer:
             self._thread = threading.Thread(target=self._loop, name="run store", daemon=True)
             self._thread.start()
             atexit.register(self._close_at_exit)  # daemon threads are still alive then
+
+    def end(self, run: str) -> None:
+        """A run's end is on disk."""
+        self.open_runs.pop(run, None)
+        self._left.discard(run)
+
+    def leave(self, run: str) -> None:
+        """Nobody records this run any more, and its end is not on disk."""
+        if run in self.open_runs:
+            self._left.add(run)
+            self._wake.set()
+
+    def regain(self, run: str) -> None:
+        """See to it that a run that was left reads as interrupted on disk.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        if run in self._left:
+            self.write()
 
     def record(self, run: str, index: int, cell: Cell) -> Recorder:
         """A recorder of one generation; never waits for the disk.
@@ -103,7 +130,7 @@ class Writer:
             self._thread.join()
         try:
             self.write()
-            self._interrupt_runs()
+            self._interrupt_runs(list(self.open_runs))
         except StoreError as error:
             raise self._rescued(error) from error
         finally:
@@ -121,7 +148,8 @@ class Writer:
     def _loop(self) -> None:
         due = 0.0
         while not self.closed:
-            self._wake.wait(max(due - time.monotonic(), 0.0) if self._recorders else None)
+            waiting = self._recorders or self._left
+            self._wake.wait(max(due - time.monotonic(), 0.0) if waiting else None)
             self._wake.clear()
             everything = time.monotonic() >= due
             try:
@@ -142,6 +170,7 @@ class Writer:
         for recorder, batch in batches:
             recorder.advance(batch.progress)
         self._forget_finished()
+        self._interrupt_runs(set(self._left))
         if mistakes:
             raise StoreError(
                 f"{_generations(len(mistakes))} cannot be recorded: {mistakes[0]}.",
@@ -168,15 +197,17 @@ class Writer:
             if recorder.written and self._recorders.get(place) is recorder:
                 del self._recorders[place]
 
-    def _interrupt_runs(self) -> None:
-        if not self.open_runs:
+    def _interrupt_runs(self, runs: Iterable[str]) -> None:
+        keys = {run: self.open_runs[run] for run in runs}
+        if not keys:
             return
-        keys = [(key,) for key in self.open_runs.values()]
         with self._database.transaction() as connection:
             connection.executemany(
-                "UPDATE runs SET status = 'interrupted' WHERE key = ? AND status IS NULL", keys
+                "UPDATE runs SET status = 'interrupted' WHERE key = ? AND status IS NULL",
+                [(key,) for key in keys.values()],
             )
-        self.open_runs.clear()
+        for run in keys:
+            self.end(run)
 
     def _rescued(self, error: StoreError) -> StoreError:
         """The error of a store that could not be written, after saving what it held."""
@@ -194,6 +225,7 @@ class Writer:
                 lost = f"{_generations(len(lines))} could not be saved either: {second}."
                 return StoreError(f"{error.message} {lost}", remedy=remedy)
             remedy = f"What it did not take, {_generations(len(lines))}, is in {path}. {remedy}"
+        remedy += "".join(f" Then go on with resume({run!r})." for run in sorted(self.open_runs))
         self._recorders.clear()
         self.open_runs.clear()
         return StoreError(error.message, remedy=remedy)

@@ -1,0 +1,19 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many runs at most.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
+Model = Annotated[str, typer.Option(help="A name of `workbench models`, or a model folder.")]
+Engine = Annotated[str, typer.Option(help="exllama, or reference (transformers).")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")]
+Context = Annotated[int | None, typer.Option(min=1, help="Most tokens of a request.")]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(help="on, off, off_prefilled: repeat it or use commas; default: all three."),
+]

@@ -121,7 +121,10 @@ def test_a_file_without_problems(file: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("gsm9k", "There is no suite 'gsm9k'. Choose arithmetic, math500, aime25, gpqa, mtbench, gsm"),
+        (
+            "gsm9k",
+            "There is no suite 'gsm9k'. Choose arithmetic, math500, aime25, gpqa, mtbench, gsm",
+        ),
         ("missing.jsonl", "There is no file 'missing.jsonl'"),
         ("/nowhere/at/all", "There is no file '/nowhere/at/all'"),
         ("a\0b", "There is no suite"),

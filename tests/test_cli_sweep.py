@@ -417,7 +417,7 @@ def test_options_that_cannot_be(
 
 
 def test_suites_that_cannot_be(refused: Refused, tmp_path: Path, home: Path) -> None:
-    assert "There is no suite 'gsm8k'. Choose arithmetic" in refused("gsm8k")
+    assert "There is no suite 'gsm9k'. Choose arithmetic" in refused("gsm9k")
     assert "There is no file 'missing.jsonl'" in refused("missing.jsonl")
     bad = tmp_path / "bad.jsonl"
     bad.write_bytes(SUITE.encode() + b"\xff\n")

@@ -386,6 +386,7 @@ def test_sides_are_told_apart_in_words(store: Store) -> None:
     for index, setting in enumerate(stages_of(plan)):
         events = WARM if setting is None else next(told)
         keep(store, run, plan, index, events, iter([10.0]), setting)
+    store.finish_run(run)  # waits for what is still being written
     said = conclusion(load(run, store))
     assert said.startswith("exllama: with a prompt of 64 tokens and one request at a time")
     assert "reference: tokens of the thinking were" in said

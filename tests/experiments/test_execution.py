@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from workbench.engines.scripted import ScriptedEngine
-from workbench.errors import InvalidInput, ModelError, StoreError
+from workbench.errors import EngineError, InvalidInput, ModelError, StoreError
 from workbench.experiments import compare, environment, execute, load, resume, sweep
 from workbench.experiments.stages import stages
 from workbench.records import (
@@ -153,9 +153,17 @@ def test_a_store_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     assert not asked
 
 
-def test_an_engine_that_cannot_open_is_said_at_once(store: Store) -> None:
+def test_a_model_that_is_not_here_is_said_before_a_run_begins(store: Store) -> None:
     with pytest.raises(ModelError) as caught:
         execute(compare("What is 1+1?", model="no-such-model"), store=store)
+    assert caught.value.remedy
+    assert not store.runs()
+
+
+def test_an_engine_that_cannot_open_is_said_at_once(store: Store) -> None:
+    closed = EngineSpec(model="demo", sampler="none such")
+    with pytest.raises(EngineError) as caught:
+        execute(compare("What is 1+1?", engine=closed), store=store)
     assert caught.value.remedy
     assert store.runs()[0].status == "failed"
 

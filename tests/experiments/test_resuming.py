@@ -17,7 +17,7 @@ import pytest
 
 from workbench import codec
 from workbench.engines.scripted import ScriptedEngine
-from workbench.errors import InvalidInput, ModelError, StoreError
+from workbench.errors import EngineError, InvalidInput, StoreError
 from workbench.evaluation.problems import arithmetic_suite
 from workbench.experiments import Run, execute, load, parts, resume
 from workbench.records import (
@@ -170,10 +170,9 @@ def test_failed_generations_stay_as_they_are(store: Store) -> None:
 
 
 def test_a_run_whose_engine_could_not_be_opened_goes_on_when_it_can(store: Store) -> None:
-    with pytest.raises(ModelError):
-        execute(
-            Plan("sweep", (Cell(EngineSpec(model="nowhere"), cells(1)[0].request),)), store=store
-        )
+    closed = EngineSpec(model="demo", sampler="none such")
+    with pytest.raises(EngineError):
+        execute(Plan("sweep", (Cell(closed, cells(1)[0].request),)), store=store)
     run = store.runs()[0].id
     assert store.run(run).status == "failed"
     with session() as opened:

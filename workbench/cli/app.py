@@ -201,6 +201,38 @@ def models_info(
     _do("models.model_info", model=model, as_json=as_json)
 
 
+@models.command("fit")
+def models_fit(
+    model: Annotated[
+        str, typer.Argument(help="A name of the list, also one that is not here, or a folder.")
+    ] = "nemotron-nano-8b",
+    quantization: Annotated[
+        str | None,
+        typer.Option("--format", help="As if in fp16, gptq-4bit, exl2-4.0bpw (2 to 8 bits)."),
+    ] = None,
+    gpu_memory: Annotated[
+        str | None, typer.Option(help="As 24GiB; default: this machine's GPU, if any.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a request; default: 32768.")
+    ] = None,
+    cache: Annotated[str, typer.Option(help="fp16, q8, q6 or q4.")] = "fp16",
+    batch: Annotated[int, typer.Option(min=1, help="Full requests at once.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """What a model takes in a GPU's memory, and the longest context that fits; loads nothing."""
+    _do(
+        "fit.fit",
+        model=model,
+        quantization=quantization,
+        gpu_memory=gpu_memory,
+        context=context,
+        cache=cache,
+        batch=batch,
+        as_json=as_json,
+    )
+
+
 @about.command()
 def doctor(as_json: Json = False) -> None:
     """What this machine has, what is missing, and the command that mends it."""

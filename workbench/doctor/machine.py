@@ -100,6 +100,11 @@ def probe(environ: Mapping[str, str] = os.environ) -> Machine:
     )
 
 
+def gpus() -> tuple[Gpu, ...]:
+    """This machine's NVIDIA GPUs, by their driver; empty where there are none."""
+    return _nvidia_smi()[1]
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

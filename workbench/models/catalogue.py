@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from workbench.errors import ModelError
+from workbench.models.memory import Shape
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # ORGANISATION/NAME
 
@@ -33,6 +34,7 @@ class Entry:
     context: int  # tokens
     languages: tuple[str, ...]
     repository: str | None = None  # on the Hugging Face hub
+    shape: Shape | None = None  # told where no folder is at hand to read it from
     folder: Path | None = None  # where it always lies
 
 
@@ -64,6 +66,16 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
                     "Thai",
                 ),
                 repository="nvidia/Llama-3.1-Nemotron-Nano-8B-v1",
+                shape=Shape(
+                    layers=32,
+                    hidden=4096,
+                    intermediate=14_336,
+                    heads=32,
+                    kv_heads=8,
+                    head_dim=128,
+                    vocabulary=128_256,
+                    tied=False,
+                ),
             ),
         )
     }

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.engines import attention, natives, portable
+from workbench.engines import attention, natives, portable, room
 from workbench.engines.prompts import room_for
 from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
+from workbench.models.fitting import subject
 from workbench.models.folder import ModelInfo, check
 from workbench.models.tokenizer import Tokenizer
 from workbench.models.weights import weights_sha256
@@ -24,8 +25,7 @@ PAGE = 256  # tokens a page of ExLlamaV2's cache holds
 _CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decode in between
 _LEAST = 2 * PAGE  # the self-test decodes two requests
 _REQUESTS = 16  # full-length requests that the default cache holds …
-_BYTES = 2**30  # … as long as it stays below this on a CPU, and on a GPU below what is free,
-_RESERVE = 2**31  # less the weights and this much for activations and for others
+_BYTES = 2**30  # … as long as it stays below this on a CPU, and on a GPU fits what is free
 
 
 @dataclass(slots=True)
@@ -79,6 +79,8 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
     runtime = natives.load(spec.device, spec.attention)
     _check_runnable(info, runtime)
     resolved = _resolve(spec, info, runtime)
+    if not runtime.portable:
+        room.refuse_too_large(subject(str(folder)), resolved, runtime.free())
     try:
         with runtime.threads():
             model, cache = _load_weights(folder, resolved, runtime)
@@ -109,7 +111,9 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
     if spec.sampler != "exact":
         raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
     context = min(spec.context or info.context, info.context)
-    default = min(_REQUESTS * context, _affordable_tokens(info, runtime))
+    default = min(
+        _REQUESTS * context, _affordable_tokens(replace(spec, context=context), info, runtime)
+    )
     cache_tokens = max(spec.cache_tokens or default, _LEAST) // PAGE * PAGE
     return replace(
         spec,
@@ -125,14 +129,12 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
     )
 
 
-def _affordable_tokens(info: ModelInfo, runtime: natives.Runtime) -> int:
-    """Tokens that the cache may hold by default, keys and values of all layers counted."""
-    width = 4 if runtime.portable else 2
-    bytes_per_token = 2 * info.layers * info.kv_heads * info.head_dim * width
-    free = _BYTES
+def _affordable_tokens(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> int:
+    """Tokens that the cache may hold by default."""
     if not runtime.portable:
-        free = torch.cuda.mem_get_info(runtime.device)[0] - info.bytes - _RESERVE
-    return max(free, 0) // bytes_per_token
+        return room.affordable_tokens(subject(str(info.folder)), spec, runtime.free())
+    float32 = 4
+    return _BYTES // (2 * info.layers * info.kv_heads * info.head_dim * float32)
 
 
 def _load_weights(folder: Path, spec: EngineSpec, runtime: natives.Runtime) -> tuple[Any, Any]:

@@ -49,6 +49,12 @@ class Runtime:
         finally:
             torch.set_num_threads(before)
 
+    def free(self) -> int:
+        """Bytes that are free on the GPU; what torch keeps for reuse counts as free."""
+        unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        free: int = torch.cuda.mem_get_info(self.device)[0]
+        return free + unused
+
     def synchronize(self) -> None:
         """Wait until the device has done what was asked of it."""
         if not self.portable:

@@ -122,7 +122,7 @@ class Stream:
         return self.snapshot()
 
     def extend(self, events: Sequence[Event]) -> None:
-        """Append events; only the session's worker does."""
+        """Append events; only whoever answers does, as a rule the session's worker."""
         calls: list[Callable[[], None]] = []
         with self._news:
             self._events.extend(events)

@@ -164,16 +164,22 @@ def test_gsm8k_all_rows() -> None:
 
 def test_mtbench_all_rows() -> None:
     problems = benchmarks.load("mtbench", real("mtbench"))
-    assert set(Counter(problem.group for problem in problems).values()) == {10}
-    assert len(problems) == 80
+    assert set(Counter(problem.group for problem in problems).values()) == {20}
+    assert len(problems) == 160
     questions = mtbench.questions(real("mtbench"))
-    assert [q.id for q in questions] == [p.id for p in problems]
+    assert [f"{q.id}/{turn}" for q in questions for turn in (1, 2)] == [p.id for p in problems]
+    assert [p.follows for p in problems[1::2]] == [p.id for p in problems[::2]]
+    assert {p.follows for p in problems[::2]} == {None}
+    assert [text for q in questions for text in q.turns] == [p.prompt for p in problems]
+    assert sum(p.answer is not None for p in problems) == 60
+    assert {p.group for p in problems if p.answer} == set(mtbench.WITH_REFERENCES)
+    assert set(mtbench.MTBENCH.temperatures or ()) == {p.group for p in problems}
     assert all(len(question.turns) == 2 for question in questions)
     judged = {q.category for q in questions if len(q.references) == 2}
     assert judged == set(mtbench.WITH_REFERENCES)
     assert sum(bool(question.references) for question in questions) == 30
-    wrong = {question.id for question in questions if question.wrong_reference}
-    assert wrong == {"mtbench-104", "mtbench-111"}
+    wrong = [problem.id for problem in problems if mtbench.wrong_reference(problem.id)]
+    assert wrong == ["mtbench-104/1", "mtbench-104/2", "mtbench-111/1", "mtbench-111/2"]
     triangle = next(question for question in questions if question.id == "mtbench-111")
     assert "The area of the triangle is 0" in triangle.references[0]  # kept as it is
 
@@ -200,6 +206,7 @@ def test_the_hubs_parquet(tmp_path: Path) -> None:
 def test_some_are_spread_over_all() -> None:
     some = benchmarks.load("mtbench", real("mtbench"), limit=8)
     assert len({problem.group for problem in some}) == 8
+    assert len(some) == 16, "both turns of every question"
     assert suite("mtbench", 8, data=real("mtbench")) == some
     level = suite("math500", 10, difficulties=("level 5",), data=real("math500"))
     assert [problem.group for problem in level] == ["level 5"] * 10

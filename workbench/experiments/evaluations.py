@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,18 @@ from workbench.evaluation.benchmarks import benchmark as benchmark_of
 from workbench.evaluation.suites import suite
 from workbench.experiments import axes as axis
 from workbench.experiments.expectation import expected
+from workbench.experiments.follow_ups import linked
 from workbench.experiments.lengths import fitted
 from workbench.experiments.sweeps import grid
-from workbench.records import EngineSpec, Mode, Plan, Problem
+from workbench.records import Cell, EngineSpec, Mode, Plan, Problem
 from workbench.store import Store
 
 MODES = (Mode.ON, Mode.OFF)  # what the model card has figures for
 MAX_TOKENS = 32_768  # new tokens of an answer on the model card
+CARD, OWN = "card", "benchmark"  # whose temperatures
+
+Asked = Callable[[int], tuple[Problem, ...]]  # the problems of a sample, by its number
+Cells = tuple[tuple[Cell, ...], dict[str, tuple[Any, ...]]]  # and the axes they lie on
 
 
 def evaluate(
@@ -33,6 +38,7 @@ def evaluate(
     model: str | Iterable[str] = "demo",
     engine: str | EngineSpec | Iterable[str | EngineSpec] = "exllama",
     logprobs: bool = False,
+    temperatures: str = CARD,
     store: Store | None = None,
     **sampling: Any,
 ) -> Plan:
@@ -50,6 +56,7 @@ def evaluate(
         modes: ``on``, ``off``, ``off_prefilled``.
         samples: Repeats of each problem in the modes that draw; the card has up to 16.
         limit: Only so many problems, spread over the benchmark; of a file the first ones.
+            Of ``mtbench`` so many questions, of two turns each.
         seed: Of the draws, of the problems of ``arithmetic``, and of the order of the
             options where a problem has such.
         max_tokens: Most new tokens of an answer; ``None``: what the context leaves, as
@@ -59,6 +66,8 @@ def evaluate(
         model: Catalogue names or folders.
         engine: Kinds of engines, or whole specifications (then ``model`` is ignored).
         logprobs: Record the log-probability of every token.
+        temperatures: ``card``, or ``benchmark``: those that its own authors set for each
+            group of problems, in every mode (MT-Bench). The other settings stay the card's.
         store: Earlier runs, from which the cost is expected; default: those of this
             folder. It is only read.
         sampling: Fields of ``Sampling`` for all modes, e.g. ``temperature=0.6``; several
@@ -72,25 +81,74 @@ def evaluate(
         InvalidInput: No such benchmark, data that is not what it should be, or a value
             that cannot be.
     """
+    asked = _problems(benchmark, data, limit, seed)
+    specs = axis.specs(engine, model)
     repeats = axis.whole("samples", samples, 1)
-    cells, varying = grid(
-        _problems(benchmark, data, limit, seed),
-        "evaluation",
-        mode=modes,
-        engines=axis.specs(engine, model),
-        replicates=repeats,
-        seed=seed,
-        logprobs=logprobs,
-        alternatives=0,
-        axes={**sampling, "max_tokens": max_tokens},
-    )
-    asked = fitted(cells)
-    return Plan("evaluation", asked, {"benchmark": (benchmark,)} | varying, expected(asked, store))
+
+    def cells_of(chosen: Asked, **drawn: Any) -> Cells:
+        return grid(
+            chosen,
+            "evaluation",
+            mode=modes,
+            engines=specs,
+            replicates=repeats,
+            seed=seed,
+            logprobs=logprobs,
+            alternatives=0,
+            axes={**sampling, **drawn, "max_tokens": max_tokens},
+        )
+
+    if temperatures == CARD:
+        cells, varying = cells_of(asked)
+    else:
+        by_group = _temperatures(benchmark, temperatures, sampling)
+        cells, varying = _by_temperature(asked, by_group, cells_of)
+    fits = fitted(cells)
+    return Plan("evaluation", fits, {"benchmark": (benchmark,)} | varying, expected(fits, store))
 
 
-def _problems(
-    name: str, data: str | Path | None, limit: int | None, seed: int
-) -> Callable[[int], tuple[Problem, ...]]:
+def _temperatures(benchmark: str, chosen: str, sampling: Mapping[str, Any]) -> Mapping[str, float]:
+    """The temperature of each group of the benchmark's problems.
+
+    Raises:
+        InvalidInput: It has none of its own, or another temperature is given too.
+    """
+    if chosen != OWN:
+        raise InvalidInput(
+            f"There are no temperatures {chosen!r}.", remedy=f"Choose {CARD} or {OWN}."
+        )
+    if sampling.get("temperature") is not None:
+        raise InvalidInput(
+            "A temperature is given, and the benchmark's own are wanted.",
+            remedy="Give one of the two.",
+        )
+    known = BENCHMARKS[benchmark].temperatures if benchmark in BENCHMARKS else None
+    if known is None:
+        raise InvalidInput(
+            f"{benchmark} has no temperatures of its own.", remedy="Give --temperature or none."
+        )
+    return known
+
+
+def _by_temperature(
+    asked: Asked, by_group: Mapping[str, float], cells_of: Callable[..., Cells]
+) -> Cells:
+    """The grids of the problems of equal temperature, one after the other."""
+    cells: list[Cell] = []
+    varying: dict[str, tuple[Any, ...]] = {}
+    for temperature in sorted({by_group[one.group] for one in asked(0)}):
+        groups = {name for name, own in by_group.items() if own == temperature}
+
+        def chosen(sample: int, groups: Set[str] = groups) -> tuple[Problem, ...]:
+            return tuple(one for one in asked(sample) if one.group in groups)
+
+        own, varying = cells_of(chosen, temperature=temperature)
+        cells += own
+    every = tuple(one.id for one in asked(0))
+    return linked(cells), varying | {"temperatures": (OWN,), "problem": every}
+
+
+def _problems(name: str, data: str | Path | None, limit: int | None, seed: int) -> Asked:
     """The problems of a sample: only where options change places another one is asked else.
 
     Raises:

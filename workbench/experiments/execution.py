@@ -13,10 +13,11 @@ from workbench.errors import InvalidInput, StoreError, WorkbenchError
 from workbench.evaluation.grading import grade
 from workbench.experiments import environment, parts
 from workbench.experiments.expectation import history
+from workbench.experiments.follow_ups import FollowUps
 from workbench.experiments.run import Run, flags_of, stored_run
 from workbench.experiments.stages import Expectation, Stage, stages
 from workbench.metrics import measure
-from workbench.records import EngineSpec, Plan
+from workbench.records import EngineSpec, Event, Plan, Request
 from workbench.session import Session
 from workbench.store import Outcome, Recorder, Store
 from workbench.stream import Stream
@@ -41,9 +42,11 @@ def execute(
     """Run a plan, keep every event, grade what can be graded.
 
     Consecutive cells of equal engine and concurrency form a stage; a stage ends before
-    the next begins. With concurrency 1, latencies are those of a request alone; with
-    more, they are those of a batch. With ``None`` as many requests are under way as the
-    engine decodes together at most, those that are expected to take longest first.
+    the next begins. A follow-up is asked in a later stage than the turn before it, with
+    the conversation so far; where that turn failed, it has failed too. With concurrency
+    1, latencies are those of a request alone; with more, they are those of a batch. With
+    ``None`` as many requests are under way as the engine decodes together at most, those
+    that are expected to take longest first.
 
     A request that fails is a generation with its error; the plan goes on. When the
     call is interrupted, what is running is cancelled, and everything so far is kept
@@ -124,6 +127,7 @@ class Execution:
         self._done = 0
         self._live: dict[int, tuple[Stream, Recorder]] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
+        self._turns = FollowUps(run, store, plan.cells)
 
     def run(self, session: Session | None, left: Iterable[int], begun: Begun | None = None) -> Run:
         """Ask the cells that are left, in stages; the run as the store has it then."""
@@ -166,6 +170,7 @@ class Execution:
         spec = session.spec  # loading is waited for here, not in the first latency
         at_once = stage.concurrency or spec.max_batch
         self._note(spec, min(at_once, len(stage.indices)))
+        self._turns.ready(stage.indices)
         for index in stage.indices:
             while len(self._live) >= at_once:
                 self._collect()
@@ -183,9 +188,13 @@ class Execution:
                 self._store.amend_run(self._run, facts)
 
     def _start(self, index: int, session: Session) -> None:
-        cell = self._plan.cells[index]
+        cell, end = self._turns.asked(index, session.spec)
         recorder = self._store.begin_generation(self._run, index, cell)
-        stream = session.start(cell.request, recorder)
+        if end is None:
+            stream = session.start(cell.request, recorder)
+        else:
+            stream = _ended(cell.request, session.spec, end)
+            recorder.append(end)
         self._live[index] = (stream, recorder)
         stream.when_done(lambda: self._ended.put(index))
         if self._watch is not None:
@@ -230,6 +239,13 @@ class Execution:
     def _resumable(self, error: StoreError) -> StoreError:
         remedy = f"{error.remedy} Then go on with resume({self._run!r})."
         return StoreError(error.message, remedy=remedy)
+
+
+def _ended(request: Request, spec: EngineSpec, end: Event) -> Stream:
+    """A stream of a request that no engine is asked."""
+    stream = Stream(request, lambda: spec, lambda _: None)
+    stream.extend([end])
+    return stream
 
 
 class _Sessions:

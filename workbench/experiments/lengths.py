@@ -29,10 +29,8 @@ def fitted(cells: Iterable[Cell], opened: EngineSpec | None = None) -> tuple[Cel
             hold less than the context. Default: what each cell's engine is known to take.
     """
     listed = tuple(cells)
-    rooms = {spec: _Room(opened or spec) for spec in dict.fromkeys(cell.spec for cell in listed)}
-    return tuple(
-        cell if rooms[cell.spec].holds(cell.request) else _unlimited(cell) for cell in listed
-    )
+    rooms = {spec: Room(opened or spec) for spec in dict.fromkeys(cell.spec for cell in listed)}
+    return tuple(rooms[cell.spec].fitted(cell) for cell in listed)
 
 
 def limits(plan: Plan) -> str:
@@ -57,14 +55,18 @@ def _unlimited(cell: Cell) -> Cell:
     return replace(cell, request=replace(cell.request, sampling=sampling))
 
 
-class _Room:
+class Room:
     """What one engine has room for."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._longest = _longest(spec)
 
-    def holds(self, request: Request) -> bool:
+    def fitted(self, cell: Cell) -> Cell:
+        """The cell, without its limit where that does not fit beside the prompt."""
+        return cell if self._holds(cell.request) else _unlimited(cell)
+
+    def _holds(self, request: Request) -> bool:
         """Whether the prompt and so many new tokens fit; an unknown model takes everything."""
         most = request.sampling.max_tokens
         if most is None or self._longest is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.errors import InvalidInput
 from workbench.experiments import axes as axis
+from workbench.experiments.follow_ups import linked
 from workbench.records import Cell, EngineSpec, Message, Mode, Plan, Problem, Request, Sampling
 
 ARMS: tuple[Mode, ...] = tuple(Mode)
@@ -64,7 +65,7 @@ def compare(
     axes["problem"] = tuple(problem.id for problem in problems)
     if samples > 1:
         axes["sample"] = tuple(range(samples))
-    return Plan("compare", tuple(cells), axes)
+    return Plan("compare", linked(cells), axes)
 
 
 def seed_for(run_seed: int, problem: str, sample: int) -> int:

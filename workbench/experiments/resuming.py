@@ -72,4 +72,8 @@ def left(store: Store, run: str, plan: Plan) -> list[int]:
         if problem is not None and row.index not in graded:
             generation = store.generation(run, row.index)
             store.add_scores(run, [grade(problem, generation, row.index)])
-    return [index for index in range(len(plan)) if index not in ended]
+    again: set[int] = set()
+    for index, cell in enumerate(plan.cells):
+        if index not in ended or cell.follows in again:  # it was asked with another answer
+            again.add(index)
+    return sorted(again)

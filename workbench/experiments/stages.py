@@ -28,7 +28,7 @@ def stages(
     one_engine: bool = False,
     expected: Expectation | None = None,
 ) -> list[Stage]:
-    """Consecutive cells of equal engine and concurrency.
+    """Consecutive cells of equal engine and concurrency; of a conversation one turn a stage.
 
     Where a stage holds as many requests as fit, those that are expected to take longest
     start first: a long one that starts last would run alone. Others keep the plan's
@@ -43,6 +43,7 @@ def stages(
             known; default: nothing is known.
     """
     cells, wanted = plan.cells, set(left)
+    turns = _turns(cells)
 
     def key(index: int) -> tuple[EngineSpec, int | None]:
         cell = cells[index]
@@ -51,12 +52,23 @@ def stages(
 
     found = []
     for (spec, at_once), group in groupby(range(len(cells)), key):
-        indices = [index for index in group if index in wanted]
-        if indices and at_once is None:
-            indices = _longest_first(cells, indices, expected)
-        if indices:
-            found.append(Stage(spec, at_once, tuple(indices)))
+        together: dict[int, list[int]] = {}
+        for index in group:
+            if index in wanted:
+                together.setdefault(turns[index], []).append(index)
+        for _, indices in sorted(together.items()):
+            free = at_once is None
+            order = _longest_first(cells, indices, expected) if free else indices
+            found.append(Stage(spec, at_once, tuple(order)))
     return found
+
+
+def _turns(cells: Sequence[Cell]) -> list[int]:
+    """Of each cell how many turns of its conversation are before it."""
+    turns: list[int] = []
+    for cell in cells:
+        turns.append(0 if cell.follows is None else turns[cell.follows] + 1)
+    return turns
 
 
 def _longest_first(

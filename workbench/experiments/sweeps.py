@@ -11,6 +11,7 @@ from typing import Any
 from workbench.errors import InvalidInput
 from workbench.experiments import axes as axis
 from workbench.experiments.expectation import expected
+from workbench.experiments.follow_ups import linked
 from workbench.experiments.plans import request, seed_for
 from workbench.records import Cell, EngineSpec, Mode, Plan, Problem, Sampling
 from workbench.store import Store
@@ -94,7 +95,8 @@ def grid(
 
     Args:
         problems: Those of a sample, by its number: the same ids in the same order for
-            every sample, their prompts may differ.
+            every sample, their prompts may differ. One that follows another goes on with
+            its conversation.
         what: The plan's name in errors.
         mode: One mode or several; the rest is as for ``sweep``.
         engines: Whom to ask.
@@ -129,7 +131,7 @@ def grid(
     varying["problem"] = tuple(problem.id for problem in first)
     if repeats > 1:
         varying["sample"] = tuple(range(repeats))
-    return cells, varying
+    return linked(cells), varying
 
 
 def _combinations(

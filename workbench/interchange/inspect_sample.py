@@ -57,7 +57,7 @@ def _sample(
     run: Run, condition: Condition, one: Answered, generation: Generation, epoch: int
 ) -> dict[str, Any]:
     problem = one.cell.problem
-    asked = [_message(message, problem) for message in chat.conversation(one.cell.request)[0]]
+    asked = [_message(message, problem) for message in chat.conversation(generation.request)[0]]
     reply = _reply(condition, generation, problem)
     told = {
         "id": one.problem,

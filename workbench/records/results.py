@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.errors import EngineError
+from workbench.errors import EngineError, InvalidInput
 from workbench.records.events import Channel, Chunk, End, Event, Failed, Finished
 from workbench.records.requests import EngineSpec, Request
 
@@ -84,17 +84,28 @@ class Problem:
     grader: str = "boxed"  # who reads the answer, by its name in ``evaluation.grading``
     private: bool = False  # its text must not be published: no report or export shows it
     order: tuple[int, ...] = ()  # places of its options as lettered; 0 is the right one's
+    follows: str | None = None  # id of the problem whose conversation it goes on with
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge rates its answers, from 1 to 10; others are right or wrong, 1 or 0."""
+        return self.grader == "judge"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One request of a plan."""
+    """One request of a plan.
+
+    The request of a follow-up holds what is said in its own turn. When it is asked, the
+    conversation so far is put in front: the store has the request with it.
+    """
 
     spec: EngineSpec
     request: Request
     problem: Problem | None = None
     sample: int = 0  # number of the repeat of the same problem and settings
     concurrency: int | None = None  # requests under way at once with it; None: all that fit
+    follows: int | None = None  # place in the plan, an earlier one, of the turn before this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +124,24 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an experiment will do, described before it costs anything."""
+    """What an experiment will do, described before it costs anything.
+
+    Raises:
+        InvalidInput: A cell follows one that does not stand before it.
+    """
 
     kind: str  # compare, sweep …
     cells: tuple[Cell, ...]
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what varies, and over what
     expected: Expected | None = None  # None: nothing like it has been measured
+
+    def __post_init__(self) -> None:
+        for index, cell in enumerate(self.cells):
+            if cell.follows is not None and not 0 <= cell.follows < index:
+                raise InvalidInput(
+                    f"Cell {index} of the plan follows cell {cell.follows}.",
+                    remedy="A turn stands behind the one that it follows.",
+                )
 
     def __len__(self) -> int:
         return len(self.cells)

@@ -10,6 +10,7 @@ from workbench.errors import InvalidInput, ModelError
 from workbench.experiments import Run, execute
 from workbench.experiments.arms import arm_names
 from workbench.experiments.evidence import Evidence, Recorded, answer_digest, digest
+from workbench.experiments.follow_ups import part
 from workbench.models.catalogue import locate
 from workbench.records import Cell, EngineSpec, Generation, Plan
 from workbench.report.changes import Change, changes, weights
@@ -113,7 +114,8 @@ def verify(
     Args:
         recorded: What the report tells.
         plan: Its plan, as ``at_hand`` found it.
-        limit: Ask only so many generations, spread evenly over the plan. Others are then
+        limit: Ask only so many generations, spread evenly over the plan, and the turns
+            before those that are follow-ups. Others are then
             in a batch together than in the report, which is told apart from it only
             where an engine's arithmetic depends on the batch.
         session: Answers every request, whatever engine it names.
@@ -125,8 +127,8 @@ def verify(
         WorkbenchError: As ``execute``.
     """
     known = [index for index, one in sorted(recorded.generations.items()) if one.ok]
-    chosen = _spread(known, limit)
-    again = Plan("verify", tuple(plan.cells[index] for index in chosen))
+    chosen, cells = part(plan.cells, _spread(known, limit))
+    again = Plan("verify", cells)
     run = execute(
         again,
         session=session,

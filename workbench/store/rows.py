@@ -127,6 +127,7 @@ def _cell(spec: EngineSpec, row: Mapping[str, Any]) -> Cell:
         problem=None if problem is None else codec.from_json(Problem, problem),
         sample=row["sample"],
         concurrency=row.get("concurrency"),
+        follows=row.get("follows"),
     )
 
 

@@ -7,9 +7,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from workbench.errors import InvalidInput
 from workbench.records import Mode, Problem
+
+T = TypeVar("T")  # a problem, or a question with several turns
 
 MATH_TEMPLATE = (
     "Below is a math question. I want you to reason through the steps and then give a final "
@@ -60,9 +63,10 @@ class Benchmark:
     sources: tuple[Source, ...] = ()  # none: nothing is downloaded
     private: bool = False
     permuted: bool = False  # its options stand in another order in every sample
+    temperatures: Mapping[str, float] | None = None  # its authors' own, by the problems' group
 
 
-def choose(problems: Sequence[Problem], limit: int | None, title: str) -> tuple[Problem, ...]:
+def choose(problems: Sequence[T], limit: int | None, title: str) -> tuple[T, ...]:
     """So many of the problems, spread evenly over all, as files have kinds one after the other.
 
     Raises:

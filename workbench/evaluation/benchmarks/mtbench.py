@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -59,11 +59,6 @@ class Question:
     turns: tuple[str, ...]  # two
     references: tuple[str, ...]  # as many, or none
 
-    @property
-    def wrong_reference(self) -> str | None:
-        """Why its references are known to be wrong; ``None`` where they are not."""
-        return KNOWN_WRONG.get(self.id)
-
 
 def questions(
     data: str | Path | None = None, references: str | Path | None = None
@@ -94,16 +89,30 @@ def questions(
 
 
 def load(asked: Asked) -> tuple[Problem, ...]:
-    """The first turns as problems: ``group`` is the category, and there is no answer key.
+    """Every turn as a problem, the second one following the first; ``limit`` is of questions.
+
+    ``mtbench-81/1`` is the first turn of question 81; ``group`` is the category. The answer
+    is the reference that a judge is shown; most categories have none.
 
     Raises:
         InvalidInput: The file is not the benchmark's; with the row where one is wrong.
     """
-    found = [
-        Problem(one.id, one.turns[0], group=one.category, grader="judge")
-        for one in questions(asked.data)
-    ]
-    return choose(found, asked.limit, _TITLE)
+    chosen = choose(questions(asked.data), asked.limit, _TITLE)
+    return tuple(problem for one in chosen for problem in _turns(one))
+
+
+def wrong_reference(problem: str) -> str | None:
+    """Why the reference of a problem, by its id, is known to be wrong; ``None``: it is not."""
+    return KNOWN_WRONG.get(problem.partition("/")[0])
+
+
+def _turns(one: Question) -> Iterator[Problem]:
+    before = None
+    for turn, text in enumerate(one.turns, start=1):
+        name = f"{one.id}/{turn}"
+        known = one.references[turn - 1] if one.references else None
+        yield Problem(name, text, known, group=one.category, grader="judge", follows=before)
+        before = name
 
 
 def _question(row: Row) -> tuple[str, str, tuple[str, ...]]:
@@ -168,4 +177,16 @@ MTBENCH = Benchmark(
         "be laid beside its figures."
     ),
     sources=(_QUESTIONS, _REFERENCES),
+    temperatures=MappingProxyType(
+        {
+            "writing": 0.7,
+            "roleplay": 0.7,
+            "extraction": 0.0,
+            "math": 0.0,
+            "coding": 0.0,
+            "reasoning": 0.0,
+            "stem": 0.1,
+            "humanities": 0.1,
+        }
+    ),
 )

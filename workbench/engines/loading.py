@@ -17,6 +17,7 @@ from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
 from workbench.models.fitting import subject
 from workbench.models.folder import ModelInfo, check
+from workbench.models.memory import CACHES
 from workbench.models.tokenizer import Tokenizer
 from workbench.models.weights import weights_sha256
 from workbench.records import EngineSpec
@@ -84,7 +85,7 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
     try:
         with runtime.threads():
             model, cache = _load_weights(folder, resolved, runtime)
-            attention.self_test(model, cache, info.vocabulary)
+            _prove(model, cache, resolved, info, runtime)
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(
             "The model and its cache do not fit in the GPU's memory.",
@@ -106,8 +107,12 @@ def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:
 
 def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> EngineSpec:
     """Every field that was left open, chosen."""
-    if spec.cache not in ("fp16", *(["fp32"] if runtime.portable else [])):
-        raise EngineError(f"There is no cache of type {spec.cache!r}.", remedy="Choose fp16.")
+    cache = "fp32" if runtime.portable and spec.cache == "fp16" else spec.cache
+    if cache not in (*CACHES, *(["fp32"] if runtime.portable else [])):
+        raise EngineError(
+            f"There is no cache of type {spec.cache!r}.",
+            remedy=f"Choose from {', '.join(CACHES)}.",
+        )
     if spec.sampler != "exact":
         raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
     context = min(spec.context or info.context, info.context)
@@ -120,7 +125,7 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
         quantization=info.quantization,
         device=runtime.device,
         context=context,
-        cache="fp32" if runtime.portable else spec.cache,
+        cache=cache,
         cache_tokens=cache_tokens,
         attention=runtime.attention,
         revision=revision_of(info.folder),
@@ -147,8 +152,19 @@ def _load_weights(folder: Path, spec: EngineSpec, runtime: natives.Runtime) -> t
     model.load()
     if runtime.portable:
         portable.prepare(model)
-    cache = runtime.generator.cache(model, spec.cache_tokens, runtime.portable)
+    cache = runtime.generator.cache(model, spec.cache_tokens, spec.cache)
     return model, cache
+
+
+def _prove(
+    model: Any, cache: Any, spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime
+) -> None:
+    """Attention is proven on a cache that keeps what it is given; a quantised one rounds it."""
+    exact = cache
+    if spec.cache.startswith("q"):
+        kind = "fp32" if runtime.portable else "fp16"
+        exact = runtime.generator.cache(model, _LEAST, kind)
+    attention.self_test(model, exact, info.vocabulary)
 
 
 def _generator(

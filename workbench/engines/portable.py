@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workbench.engines.portable_cache import fp16_to_q_kv, q_to_fp16_kv
 from workbench.engines.rotary import Rotation
 
 if TYPE_CHECKING:
@@ -192,7 +193,8 @@ class _TorchWithoutCuda:
 
 
 def _functions() -> tuple[Callable[..., Any], ...]:
-    return (stloader_read, rms_norm, count_match, cache_rotate, sample_basic)
+    ours = (stloader_read, rms_norm, count_match, cache_rotate, sample_basic)
+    return (*ours, fp16_to_q_kv, q_to_fp16_kv)
 
 
 def _cpu(index: int) -> str:

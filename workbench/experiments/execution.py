@@ -237,6 +237,8 @@ class Execution:
             raise
 
     def _resumable(self, error: StoreError) -> StoreError:
+        if self._run in error.remedy:  # the store has said it
+            return error
         remedy = f"{error.remedy} Then go on with resume({self._run!r})."
         return StoreError(error.message, remedy=remedy)
 

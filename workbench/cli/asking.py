@@ -149,11 +149,16 @@ def evaluate(
         typer.Option(min=1, help="Answers to a problem where tokens are drawn; default: 1."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many problems, spread over all of them.")
+        int | None,
+        typer.Option(min=1, help="Only so many problems (of mtbench questions), spread over all."),
     ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(min=1, help="Most new tokens; default: 32768, or what the context leaves."),
+    ] = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(help="card (default), or benchmark: MT-Bench's own, by category."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the run; default: 0.")] = None,
     data: Annotated[
@@ -184,6 +189,7 @@ def evaluate(
         benchmark=benchmark,
         modes=mode,
         counts={"samples": samples, "limit": limit, "max_tokens": max_tokens, "seed": seed},
+        temperatures=temperatures,
         data=data,
         arms={"model": model, "engine": engine},
         place={"device": device, "context": context},

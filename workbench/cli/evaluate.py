@@ -14,7 +14,7 @@ from workbench.cli.scores import document, show
 from workbench.cli.work import Verb, Work, engine_specs, refuse_another_plan
 from workbench.errors import InvalidInput
 from workbench.evaluation.benchmarks import BENCHMARKS
-from workbench.experiments.evaluations import MAX_TOKENS, MODES
+from workbench.experiments.evaluations import CARD, MAX_TOKENS, MODES
 from workbench.experiments.expectation import expected
 from workbench.experiments.lengths import fitted, limits
 from workbench.records import EngineSpec, Plan
@@ -26,6 +26,7 @@ def evaluate(
     benchmark: str | None,
     modes: list[str] | None,
     counts: Mapping[str, int | None],
+    temperatures: str | None,
     data: Path | None,
     arms: Mapping[str, list[str] | None],
     place: Mapping[str, Any],
@@ -35,7 +36,8 @@ def evaluate(
     as_json: bool,
 ) -> int:
     """Describe, ask, show, keep; the exit code."""
-    options = {"mode": modes, "data": data, **counts, **arms, **place}
+    told = {"mode": modes, "temperatures": temperatures, "data": data}
+    options = {**told, **counts, **arms, **place}
     out = console(as_json)
     with Store() as store:
         verb = _verb(store)
@@ -78,6 +80,7 @@ def _plan(
         seed=given("seed", 0),
         max_tokens=given("max_tokens", MAX_TOKENS),
         data=options["data"],
+        temperatures=options["temperatures"] or CARD,
         engine=engine_specs(options["engine"], options["model"], place),
         store=store,
     )

@@ -44,12 +44,17 @@ def by_arm(run: Run, problem: str | None = None) -> dict[str, list[Generation]]:
 
 
 def scores_by_arm(run: Run, group: str | None = None) -> dict[str, dict[str, list[float]]]:
-    """The scores of each arm: problem id -> its samples. Ungraded generations are left out."""
+    """The scores of each arm, right 1 and wrong 0: problem id -> its samples.
+
+    Ungraded generations are left out, and so is what a judge rated: ``ratings`` reads that.
+    """
     names = arm_names(run.plan.cells)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     for score in run.scores:
         problem = run.plan.cells[score.generation].problem
-        if score.value is None or problem is None or group not in (None, problem.group):
+        if score.value is None or problem is None or problem.judged:
+            continue
+        if group not in (None, problem.group):
             continue
         found[names[score.generation]].setdefault(problem.id, []).append(score.value)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from statistics import fmean, median
 from typing import Any
@@ -12,6 +12,7 @@ from workbench.errors import InvalidInput
 from workbench.evaluation.grading import same_answer
 from workbench.evaluation.statistics import Estimate, accuracy, mean
 from workbench.experiments.axes import value_of
+from workbench.experiments.ratings import question
 from workbench.experiments.run import Run
 from workbench.records import EngineSpec, Plan
 
@@ -39,7 +40,7 @@ class GridCell:
     incomplete: int  # thinking that was never closed
     leaked: int  # thinking though it was off
     forced: int  # thinking closed by its budget
-    accuracy: Estimate | None  # None: nothing was graded
+    accuracy: Estimate | None  # None: nothing was graded, or a judge rated it
     thinking_tokens: Estimate | None
     answer_tokens: Estimate | None
     output_tokens: Estimate | None  # the think tags included
@@ -47,6 +48,7 @@ class GridCell:
     median_latency: float | None  # seconds, over generations
     distinct_answers: float | None  # different answers to one problem
     agreement: float | None  # share of a problem's samples that give its most frequent answer
+    rating: Estimate | None = None  # a judge's, from 1 to 10, over questions of all their turns
 
     def values(self, name: str) -> dict[str, list[float]]:
         """A column of the generations that ended well: problem -> its samples, none undefined."""
@@ -64,6 +66,8 @@ class GridCell:
         }
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
+            if field.name == "rating" and value is None:
+                continue  # most runs have no judge
             if field.name == "members":
                 row["generations"] = len(self.members)
             elif field.name in _ESTIMATES:
@@ -79,6 +83,7 @@ _ESTIMATES = (
     "answer_tokens",
     "output_tokens",
     "request_latency",
+    "rating",
 )
 
 
@@ -97,12 +102,25 @@ def grid_cells(run: Run) -> tuple[GridCell, ...]:
     places = coordinates(run.plan)
     for index, place in enumerate(places):
         planned.setdefault(tuple(place.values()), []).append(index)
-    for row in run.rows():
+    for row in _rows(run):
         if row["finish_reason"] is not None:
             members.setdefault(tuple(places[row["index"]].values()), []).append(row)
     return tuple(
         _grid_cell(run, places[own[0]], own, members.get(key, ())) for key, own in planned.items()
     )
+
+
+def _rows(run: Run) -> Iterator[Row]:
+    """A judge's rating is no share of right answers, and what it wrote is no answer."""
+    cells = run.plan.cells
+    for row in run.rows():
+        problem = cells[row["index"]].problem
+        if problem is None or not problem.judged:
+            yield row | {"rating": None}
+        else:
+            asked = question(cells, row["index"])
+            rated = {"rating": row["score"], "question": asked}
+            yield row | rated | {"score": None, "extracted": None}
 
 
 def _grid_cell(
@@ -130,6 +148,7 @@ def _grid_cell(
         median_latency=float(median(latencies)) if latencies else None,
         distinct_answers=distinct,
         agreement=agreement,
+        rating=mean(_by_problem(good, "rating", "question")),
     )
 
 
@@ -181,11 +200,11 @@ def _count(members: Iterable[Row], flag: str) -> int:
     return sum(bool(row.get(flag)) for row in members)
 
 
-def _by_problem(members: Iterable[Row], name: str) -> dict[str, list[float]]:
+def _by_problem(members: Iterable[Row], name: str, unit: str = "problem") -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for row in members:
-        if row[name] is not None:
-            found.setdefault(row["problem"], []).append(float(row[name]))
+        if row.get(name) is not None:
+            found.setdefault(row[unit], []).append(float(row[name]))
     return found
 
 

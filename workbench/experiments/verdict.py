@@ -11,6 +11,7 @@ from workbench.evaluation.benchmarks import BENCHMARKS, Benchmark
 from workbench.evaluation.passes import Passes, Sample, average_name, measure
 from workbench.evaluation.statistics import Estimate, mean
 from workbench.experiments.arms import arm_names
+from workbench.experiments.ratings import arm_ratings, ratings
 from workbench.experiments.run import Run
 from workbench.experiments.wording import counted
 from workbench.records import Cell
@@ -81,7 +82,10 @@ def verdicts(
     modes, rated = _modes(run), ratings(run)
     published = published_of(card_of(run)) if published is None else published
     if rated:
-        return tuple(_rated(arm, modes[arm], own, published) for arm, own in rated.items())
+        alone = {one.arm for one in arm_ratings(run) if one.self_judged}
+        return tuple(
+            _rated(arm, modes[arm], own, published, arm in alone) for arm, own in rated.items()
+        )
     return tuple(
         _graded(arm, modes[arm], own, published.get(modes[arm]), widest)
         for arm, own in samples_by_arm(run).items()
@@ -102,19 +106,6 @@ def samples_by_arm(run: Run) -> ArmSamples:
         if score.value is not None and not _judged(cells[score.generation]):
             own = found[names[score.generation]].setdefault(score.problem, [])
             own.append(Sample(score.value > 0.5, score.extracted))
-    return found
-
-
-def ratings(run: Run) -> dict[str, dict[str, list[float]]]:
-    """A judge's ratings, arm -> problem id -> values; empty where there is no judge."""
-    cells, names = run.plan.cells, arm_names(run.plan.cells)
-    if not any(map(_judged, cells)):
-        return {}
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in names}
-    for score in run.scores:
-        if score.value is not None and _judged(cells[score.generation]):
-            own = found[names[score.generation]]
-            own.setdefault(score.problem, []).append(score.value)
     return found
 
 
@@ -156,9 +147,14 @@ def _words(between: Gap | None, problems: int, card: Published | None, widest: f
 
 
 def _rated(
-    arm: str, mode: str, own: Mapping[str, Sequence[float]], published: Mapping[str, Published]
+    arm: str,
+    mode: str,
+    own: Mapping[str, Sequence[float]],
+    published: Mapping[str, Published],
+    alone: bool,
 ) -> Verdict:
     card = published.get(mode)
+    words = "not compared: the card does not name its judge" if card else "the card has no figure"
     return Verdict(
         arm=arm,
         mode=mode,
@@ -168,9 +164,7 @@ def _rated(
         gap=None,
         problems=len(own),
         whole=card.problems if card else None,
-        words="not compared: the card does not name its judge"
-        if card
-        else "the card has no figure",
+        words=f"{words}; the model rated itself" if alone else words,
     )
 
 

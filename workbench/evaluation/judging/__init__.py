@@ -1,0 +1,1 @@
+"""Judging: what a judge is asked about an answer, and the rating it gives."""

@@ -1,0 +1,295 @@
+"""Have answers rated by a judge, any engine: a plan of its own, run, stored, and read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import InvalidInput
+from workbench.evaluation.benchmarks.mtbench import wrong_reference
+from workbench.evaluation.grading import NOT_JUDGED, answered
+from workbench.evaluation.judging.prompts import VERSION, Turn, judge_prompt, role
+from workbench.evaluation.judging.rating import rating
+from workbench.experiments.arms import arm_names
+from workbench.experiments.execution import execute, kept_in
+from workbench.experiments.expectation import expected
+from workbench.experiments.lengths import fitted
+from workbench.experiments.plans import seed_for
+from workbench.experiments.ratings import SELF
+from workbench.experiments.run import Run, load
+from workbench.records import (
+    Cell,
+    EngineSpec,
+    Failed,
+    Generation,
+    Message,
+    Mode,
+    Plan,
+    Problem,
+    Request,
+    Sampling,
+    Score,
+)
+from workbench.store import Store
+
+KIND = "judgment"
+MAX_TOKENS = 2048  # new tokens of a judgment, as in FastChat
+
+_SHOWN = 2  # turns of a conversation that a judge is shown: the last ones
+_VERSION = 12  # digits of a checksum that tells weights apart
+
+
+def judgment(
+    run: Run,
+    judge: EngineSpec,
+    *,
+    mode: Mode | str = Mode.OFF,
+    temperature: float = 0.0,
+    max_tokens: int | None = MAX_TOKENS,
+    seed: int = 0,
+    unrated: bool = False,
+    store: Store | None = None,
+) -> Plan:
+    """Every answer of a run that a judge is to rate, put to a judge, as a plan.
+
+    An answer is shown as the text after its thinking, with the turn before it and, where the
+    problems have them, their references. What failed or was cancelled is not shown.
+
+    Args:
+        run: Whose answers; each sample is rated by itself.
+        judge: Who rates.
+        mode: Of the judge. With reasoning on, its thinking counts as new tokens too.
+        temperature: Of the judge.
+        max_tokens: Most new tokens of a judgment; ``None``: what the context leaves, as also
+            where so many do not fit beside the prompt.
+        seed: Of the draws, where the temperature is above 0.
+        unrated: Only what has no rating yet.
+        store: Earlier runs, from which the cost is expected.
+
+    Returns:
+        A plan of kind ``judgment``. Its axes name the judged run, the version of the prompts,
+        the judged generations in the order of the cells, and a digest of their answers.
+
+    Raises:
+        InvalidInput: There is nothing to rate, or a value that cannot be.
+    """
+    rated = {score.generation for score in run.scores if score.value is not None}
+    chosen = [index for index in _judged(run) if not (unrated and index in rated)]
+    if not chosen:
+        raise InvalidInput(
+            f"Run {run.id} has no answer that a judge is to rate"
+            + (" and that has no rating yet." if unrated and rated else "."),
+            remedy="Name a run of `workbench eval mtbench`; ratings are shown without a judge.",
+        )
+    names = arm_names(run.plan.cells)
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    cells = [_cell(run, index, names[index], judge, Mode(mode), sampling, seed) for index in chosen]
+    fits = fitted(cells)
+    axes: dict[str, tuple[Any, ...]] = {
+        "judged": (run.id,),
+        "mode": (str(Mode(mode)),),
+        "prompts": (VERSION,),
+        "answers": (_digest(run, chosen),),
+        "generation": tuple(chosen),
+    }
+    return Plan(KIND, fits, axes, expected(fits, store))
+
+
+def judge(
+    run_id: str, by: EngineSpec, *, store: Store | None = None, unrated: bool = False, **how: Any
+) -> Run:
+    """Have a judge rate the answers of a stored run, and store the ratings with them.
+
+    Args:
+        run_id: The judged run's id, or the beginning of it.
+        by: Who rates.
+        store: Keeps the run and the judgment; default: the store of this folder.
+        unrated: Only what has no rating yet.
+        how: ``mode``, ``temperature``, ``max_tokens``, ``seed`` as ``judgment`` takes them, the
+            rest as ``execute``.
+
+    Returns:
+        The judged run, with its ratings.
+
+    Raises:
+        InvalidInput: There is nothing to rate, or a value that cannot be.
+        WorkbenchError: As ``execute``; ``resume`` and ``rate`` go on with the judgment.
+    """
+    asked = {name: how.pop(name) for name in _HOW if name in how}
+    with kept_in(store) as keeper:
+        run = load(run_id, keeper)
+        plan = judgment(run, by, unrated=unrated, store=keeper, **asked)
+        done = execute(plan, store=keeper, **how)
+        return rate(done.id, store=keeper)
+
+
+_HOW = ("mode", "temperature", "max_tokens", "seed")
+
+
+def rate(judgment_id: str, *, store: Store | None = None) -> Run:
+    """Read the ratings of a stored judgment, again or for the first time; no model is asked.
+
+    They take the place of the judged run's earlier ones. What a judgment gives no rating for,
+    or had not come to, has no value afterwards, so that one run has one judge.
+
+    Args:
+        judgment_id: Of the judgment, or the beginning of it.
+        store: Keeps both runs; default: the store of this folder.
+
+    Returns:
+        The judged run, with its ratings.
+
+    Raises:
+        InvalidInput: It is no judgment, the judged run is gone or still running, or its
+            answers are others than those that were rated.
+        StoreError: The runs cannot be read, or the scores cannot be kept.
+    """
+    with kept_in(store) as keeper:
+        done = load(judgment_id, keeper)
+        run = load(judged_run(done.plan), keeper)
+        if run.status == "running":
+            raise InvalidInput(
+                f"Run {run.id} is still running.", remedy="Stop it, or wait until it has ended."
+            )
+        indices = done.plan.axes["generation"]
+        if done.plan.axes["answers"] != (_digest(run, indices),):
+            raise InvalidInput(
+                f"The answers of run {run.id} are others than those that were judged.",
+                remedy="Have it judged again.",
+            )
+        keeper.add_scores(run.id, list(_scores(run, done, indices)))
+        return load(run.id, keeper)
+
+
+def judged_run(plan: Plan) -> str:
+    """The id of the run that a judgment is of.
+
+    Raises:
+        InvalidInput: The plan is no judgment's.
+    """
+    if plan.kind != KIND or "judged" not in plan.axes:
+        raise InvalidInput(
+            f"A run of kind {plan.kind!r} is no judgment.",
+            remedy="`workbench runs list` names them; a judgment is of kind 'judgment'.",
+        )
+    return str(plan.axes["judged"][0])
+
+
+def turns(run: Run, index: int) -> tuple[Turn, ...]:
+    """The conversation that ends with a generation, as a judge is shown it: two turns at most."""
+    cells = run.plan.cells
+    places: list[int] = []
+    place: int | None = index
+    while place is not None and len(places) < _SHOWN:
+        places.insert(0, place)
+        place = cells[place].follows
+    return tuple(_turn(run, place) for place in places)
+
+
+def same_model(one: EngineSpec, other: EngineSpec) -> bool:
+    """Whether two open engines hold the same weights, as far as they tell."""
+    if one.weights_sha256 and other.weights_sha256:
+        return one.weights_sha256 == other.weights_sha256
+    return one.model == other.model
+
+
+def judge_name(spec: EngineSpec) -> str:
+    """A judge with its version: the checksum of its weights, or what else tells it apart."""
+    name = Path(spec.model).name
+    version = (spec.weights_sha256 or "")[:_VERSION] or spec.revision
+    told = f"{name} {version}" if version else f"{name} of unknown version"
+    return f"{told} on {spec.kind}"
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+def _judged(run: Run) -> list[int]:
+    """The generations that a judge is to rate."""
+    cells = run.plan.cells
+    asked = (i for i in sorted(run.generations) if (own := cells[i].problem) and own.judged)
+    return [index for index in asked if run.generations[index].ok]
+
+
+def _turn(run: Run, index: int) -> Turn:
+    problem = run.plan.cells[index].problem
+    said = [m.text for m in run.plan.cells[index].request.messages if m.role == "user"]
+    reference = problem.answer if problem else None
+    return Turn(said[-1], answered(run.generations[index]), reference)
+
+
+def _cell(
+    run: Run,
+    index: int,
+    arm: str,
+    judge: EngineSpec,
+    mode: Mode,
+    sampling: dict[str, Any],
+    seed: int,
+) -> Cell:
+    cell = run.plan.cells[index]
+    assert cell.problem is not None
+    prompt = judge_prompt(turns(run, index))
+    name = f"{cell.problem.id} · {arm}"
+    problem = Problem(name, prompt, group=cell.problem.group, private=cell.problem.private)
+    drawn = Sampling(**sampling, seed=seed_for(seed, name, cell.sample))
+    request = Request((Message("user", prompt),), mode, drawn, label=f"rating of {name}")
+    return Cell(judge, request, problem, cell.sample)
+
+
+def _digest(run: Run, indices: Sequence[int]) -> str:
+    """Of the answers as the judge was shown them; 16 hexadecimal digits."""
+    known = hashlib.blake2b(digest_size=8)
+    for index in indices:
+        for turn in turns(run, index):
+            data = turn.answer.encode(errors="surrogatepass")
+            known.update(index.to_bytes(8, "big") + len(data).to_bytes(8, "big") + data)
+    return known.hexdigest()
+
+
+# --- the ratings ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a judgment says of one generation."""
+
+    value: float | None
+    written: str | None
+    why: tuple[str, ...]
+
+
+def _scores(run: Run, done: Run, indices: Sequence[int]) -> Iterator[Score]:
+    for place, index in enumerate(indices):
+        said = done.generations.get(place)
+        problem = run.plan.cells[index].problem
+        assert problem is not None
+        found = _read(said)
+        own = said is not None and same_model(said.spec, run.generations[index].spec)
+        about = [role(turns(run, index)), *found.why]
+        if wrong := wrong_reference(problem.id):
+            about.append(f"its reference is known to be wrong: {wrong}")
+        by = _by(done, place, said) + (f"; {SELF}" if own else "")
+        yield Score(problem.id, index, found.value, found.written, "; ".join(about), by)
+
+
+def _read(said: Generation | None) -> _Read:
+    """The rating in a judge's answer, or why there is none."""
+    if said is None or said.end is None or said.finish_reason == "cancelled":
+        return _Read(None, None, (NOT_JUDGED,))
+    if isinstance(said.end, Failed):
+        return _Read(None, None, (f"the judge failed: {said.end.error}",))
+    found = rating(answered(said))
+    cut = ("the judge was cut off",) if said.finish_reason == "length" else ()
+    return _Read(found.value, found.written, (*((found.reason,) if found.reason else ()), *cut))
+
+
+def _by(done: Run, place: int, said: Generation | None) -> str:
+    cell = done.plan.cells[place]
+    told = [f"judge {judge_name(said.spec if said else cell.spec)}"]
+    told += [f"reasoning {cell.request.mode}"] if cell.request.mode is not Mode.OFF else []
+    told += [f"temperature {t:g}"] if (t := cell.request.sampling.temperature) else []
+    return "; ".join([*told, f"prompts {done.plan.axes['prompts'][0]}", f"judgment {done.id}"])

@@ -393,7 +393,8 @@ def test_a_run_is_exported_line_by_line(
 def test_an_export_that_cannot_be_written_is_refused(
     graded: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(["runs", "export", graded, "--out", str(tmp_path / "none" / "x.jsonl")]) == 2
+    (tmp_path / "a file").touch()
+    assert run(["runs", "export", graded, "--out", str(tmp_path / "a file" / "x.jsonl")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 

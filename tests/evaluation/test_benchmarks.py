@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import zipfile
@@ -11,10 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pyarrow as pa
 import pytest
-from huggingface_hub import errors as hub_errors
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -22,7 +21,7 @@ from pyarrow import parquet
 from workbench import codec
 from workbench.errors import InvalidInput
 from workbench.evaluation import benchmarks
-from workbench.evaluation.benchmarks import gpqa, gpqa_synthetic, gsm8k, hub, mtbench
+from workbench.evaluation.benchmarks import gpqa, gpqa_synthetic, gsm8k, mtbench
 from workbench.evaluation.benchmarks.files import Row, read_rows
 from workbench.evaluation.problems import arithmetic_suite
 from workbench.evaluation.suites import SUITES, suite
@@ -147,6 +146,11 @@ def test_math500_all_rows() -> None:
         assert problem.answer == row["answer"]
         assert problem.grader == "math"
         assert not problem.private
+
+
+def test_the_pinned_checksum_is_the_real_files() -> None:
+    found = hashlib.sha256(real("math500").read_bytes()).hexdigest()
+    assert found == benchmarks.benchmark("math500").sources[0].sha256
 
 
 def test_aime25_all_rows() -> None:
@@ -305,103 +309,6 @@ def test_questions_without_their_references(tmp_path: Path) -> None:
     write(place, [rows[0] | {"choices": []}, *rows[1:]])
     with pytest.raises(InvalidInput, match=r"Row 1 of .*'choices\[0\].turns' is no list"):
         benchmarks.load("mtbench", path)
-
-
-# --- the hub --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub that gives out this file, whatever it is asked for."""
-    path = tmp_path / "served.jsonl"
-    path.write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: str(path))
-    return path
-
-
-def test_a_download_is_checked(served: Path) -> None:
-    with pytest.raises(
-        InvalidInput, match=r"SHA-256 44136fa355b3…, and not 35dc41080a36…"
-    ) as caught:
-        benchmarks.load("math500")
-    assert str(served) in caught.value.remedy
-    assert "--data FILE" in caught.value.remedy
-
-
-def test_a_download_is_read(served: Path) -> None:
-    served.write_bytes(real("math500").read_bytes())  # which is the hub's file, byte for byte
-    assert benchmarks.load("math500") == benchmarks.load("math500", real("math500"))
-
-
-def test_what_is_asked_of_the_hub(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Any, ...]] = []
-
-    def download(*args: Any, **named: Any) -> str:
-        asked.append((*args, named))
-        return str(served)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(InvalidInput):
-        benchmarks.load("gsm8k")
-    revision = "740312add88f781978c0658806c59bc2815b9866"
-    assert asked == [
-        (
-            "openai/gsm8k",
-            "main/test-00000-of-00001.parquet",
-            {"repo_type": "dataset", "revision": revision},
-        )
-    ]
-
-
-class Answer:
-    """What the hub's errors want to know of an answer."""
-
-    status_code = 401
-    headers: Mapping[str, str] = {}
-    request = None
-
-
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (hub_errors.GatedRepoError, "its authors ask for consent. Give it there, then `hf auth"),
-        (hub_errors.RepositoryNotFoundError, "does not show it to you. Log in with `hf auth"),
-        (hub_errors.RevisionNotFoundError, "no longer there. Update the workbench"),
-        (hub_errors.RemoteEntryNotFoundError, "no longer there. Update the workbench"),
-        (hub_errors.LocalEntryNotFoundError, "cannot be reached. Try again with a network"),
-        (TimeoutError, "TimeoutError: broken. Try again"),
-        (OSError, "OSError: broken. Try again"),
-    ],
-)
-def test_a_download_that_fails(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception], says: str
-) -> None:
-    http = issubclass(error, hub_errors.HfHubHTTPError)
-
-    def fail(*_: Any, **__: Any) -> str:
-        raise error("broken", response=Answer()) if http else error("broken")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    with pytest.raises(InvalidInput) as caught:
-        benchmarks.load("math500")
-    assert says in str(caught.value)
-    assert "MATH500 cannot be downloaded from HuggingFaceH4/MATH-500" in str(caught.value)
-    assert str(caught.value).endswith("or name a file of your own: --data FILE.")
-
-
-def test_offline_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real client, told to stay offline, with an empty cache."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        huggingface_hub,
-        "hf_hub_download",
-        lambda *args, real=huggingface_hub.hf_hub_download, **named: real(
-            *args, cache_dir=tmp_path, **named
-        ),
-    )
-    with pytest.raises(InvalidInput, match=r"the hub cannot be reached.*--data FILE"):
-        hub.fetch("MATH500", benchmarks.benchmark("math500").sources[0])
 
 
 # --- GPQA -----------------------------------------------------------------------------------------

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import InvalidInput
 from workbench.evaluation.benchmarks.benchmark import Source
 from workbench.printable import one_line
 
+_UNREACHABLE = "the hub cannot be reached"
+_NETWORK = "Try again with a network"
+
 
 def fetch(title: str, source: Source) -> Path:
     """The file in the hub's cache on this machine; it is downloaded where it is not there yet.
 
-    With a pinned revision that is in the cache, no network is used.
+    What is in the cache takes no network: its checksum says that it is the right file.
 
     Args:
         title: The benchmark's, for what is said when it fails.
@@ -35,34 +42,71 @@ def fetch(title: str, source: Source) -> Path:
 
 def _download(title: str, source: Source) -> Path:
     # Half a second to import, and only needed here.
-    from huggingface_hub import errors, hf_hub_download  # noqa: PLC0415
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache  # noqa: PLC0415
 
+    place: dict[str, Any] = {"repo_type": source.kind, "revision": source.revision}
+    kept = try_to_load_from_cache(source.repository, source.file, **place)
+    if isinstance(kept, str):
+        return Path(kept)
     try:
-        return Path(
-            hf_hub_download(
-                source.repository,
-                source.file,
-                repo_type=source.kind,
-                revision=source.revision,
-            )
-        )
+        with _quiet():
+            _reach(source)
+            return Path(hf_hub_download(source.repository, source.file, **place))
     except errors.GatedRepoError:
-        raise _refused(
-            title, source, "its authors ask for consent", "Give it there, then `hf auth login`"
-        ) from None
-    except errors.LocalEntryNotFoundError:
-        raise _refused(
-            title, source, "the hub cannot be reached", "Try again with a network"
-        ) from None
+        why, remedy = "its authors ask for consent", "Give it there, then `hf auth login`"
     except errors.RepositoryNotFoundError:
-        raise _refused(
-            title, source, "the hub does not show it to you", "Log in with `hf auth login`"
-        ) from None
+        why, remedy = "the hub does not show it to you", "Log in with `hf auth login`"
+    except errors.LocalEntryNotFoundError:
+        why, remedy = _UNREACHABLE, _NETWORK
     except (errors.EntryNotFoundError, errors.RevisionNotFoundError):
-        raise _refused(title, source, "it is no longer there", "Update the workbench") from None
+        why, remedy = "it is no longer there", "Update the workbench"
+    except _UnreachableError as error:
+        why, remedy = f"{_UNREACHABLE} ({error})", _NETWORK
     except Exception as error:  # whatever a network, a proxy or a full disk brings
-        told = one_line(f"{type(error).__name__}: {error}", 160).rstrip(".")
-        raise _refused(title, source, told, "Try again") from error
+        why, remedy = f"{type(error).__name__}: {_told(error)}", "Try again"
+    raise _refused(title, source, why, remedy)
+
+
+class _UnreachableError(Exception):
+    """The hub has not answered; why, in the network's words."""
+
+
+def _reach(source: Source) -> None:
+    """Ask for the file's size, once: a download would try for half a minute without a network.
+
+    Raises:
+        _UnreachableError: Nobody answered.
+        HfHubHTTPError: The hub did, and refuses.
+    """
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
+
+    url = hf_hub_url(
+        source.repository, source.file, repo_type=source.kind, revision=source.revision
+    )
+    try:
+        get_hf_file_metadata(url)
+    except errors.HfHubHTTPError:
+        raise
+    except errors.OfflineModeIsEnabled:
+        raise _UnreachableError("HF_HUB_OFFLINE is set") from None
+    except Exception as error:  # of the network, by classes that differ with the hub's client
+        raise _UnreachableError(_told(error)) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the client's own words on stderr: what matters of them is in the error."""
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _told(error: Exception) -> str:
+    return one_line(str(error) or type(error).__name__, 160).rstrip(".")
 
 
 def _refused(title: str, source: Source, why: str, remedy: str) -> InvalidInput:

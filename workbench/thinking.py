@@ -108,7 +108,9 @@ def _hold_from(text: str, start: int) -> int:
 
 def _tokens(chunk: Chunk) -> Iterator[Chunk]:
     """A chunk taken apart into chunks of one id, its characters dealt in equal shares."""
-    count = max(len(chunk.ids), 1)
+    count = len(chunk.ids)
+    if not count:
+        yield chunk
     size = len(chunk.text)
     for i in range(count):
         text = chunk.text[size * i // count : size * (i + 1) // count]

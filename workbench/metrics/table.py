@@ -4,6 +4,10 @@ In the formulas ``n`` is the number of new tokens, those that the engine wrote t
 thinking at its budget included, and ``t[i]`` the stamp of token i, taken at the end of the
 iteration that brought it; tokens of one iteration share theirs.
 ``t[first answer]`` and the like are stamps of the first and last token of a channel.
+
+Of a remote endpoint's answer only pieces of text are seen: ``t[0]`` and ``t[n-1]`` are then
+the stamps of the first and last piece, on the clock of this side of the network, and tokens
+are what the endpoint counted. What it does not tell is ``None``.
 """
 
 from __future__ import annotations
@@ -70,7 +74,7 @@ def _thinking_time(read: Trace) -> Value:
     return _minus(stamps[-1], read.first) if stamps else None
 
 
-def _answer_steps(read: Trace) -> tuple[int, Value]:
+def _answer_steps(read: Trace) -> tuple[Value, Value]:
     """Answer tokens that follow an answer token, and the seconds that they took."""
     chunks = [chunk for chunk in read.chunks if chunk.channel in ANSWER]
     follows = [
@@ -79,7 +83,8 @@ def _answer_steps(read: Trace) -> tuple[int, Value]:
         if before.channel in ANSWER and after.channel in ANSWER
     ]
     together = sum(len(chunk.ids) - 1 for chunk in chunks)
-    return together + len(follows), sum(gap for _, gap in follows) if chunks else None
+    seconds = sum(gap for _, gap in follows) if chunks else None
+    return together + len(follows) if read.exact else None, seconds
 
 
 def _answer_time(read: Trace) -> Value:
@@ -91,14 +96,16 @@ def _answer_rate(read: Trace) -> Value:
 
 
 def _prefill_throughput(read: Trace) -> Value:
-    if read.started is None:
+    if read.prompt is None or read.cached is None:
         return None
-    computed = read.started.prompt_tokens - read.started.cached_tokens
+    computed = read.prompt - read.cached
     return _over(computed, read.first) if computed > 0 else None
 
 
 def _mean_logprob(read: Trace) -> Value:
     drawn = [chunk for chunk in read.chunks if not chunk.forced]
+    if not read.exact:  # tags that the endpoint took out were put back without one
+        drawn = [one for one in drawn if one.logprobs or one.channel is not Channel.MARKER]
     recorded = [chunk.logprobs for chunk in drawn if chunk.logprobs is not None]
     if not recorded or len(recorded) < len(drawn):
         return None
@@ -191,14 +198,14 @@ TABLE: tuple[Metric, ...] = (
         "prompt_tokens",
         "tokens",
         "ids of the prompt, template included (AIPerf: the text re-tokenised)",
-        lambda read: read.started.prompt_tokens if read.started else None,
+        lambda read: read.prompt,
         aiperf="input_sequence_length",
     ),
     Metric(
         "cached_tokens",
         "tokens",
         "ids of the prompt found in the key/value cache",
-        lambda read: read.started.cached_tokens if read.started else None,
+        lambda read: read.cached,
         aiperf="usage_prompt_cache_read_tokens",
     ),
     Metric(

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from workbench.records import Alternatives, Channel, Chunk, Event, Generation, Progress, Started
+from workbench.records import (
+    Alternatives,
+    Channel,
+    Chunk,
+    Event,
+    Generation,
+    Progress,
+    Started,
+    Usage,
+)
 
 ANSWER = (Channel.ANSWER, Channel.RAW)  # what was never split is all answer
 
@@ -17,9 +26,15 @@ class Trace:
 
     started: Started | None  # None: never left the queue
     prefilled: float | None  # end of the prefill; None: not reported, or not reached
-    chunks: tuple[Chunk, ...]  # those with ids, in order
+    chunks: tuple[Chunk, ...]  # those with ids, in order; where ids are unseen, those with text
     answered: float | None  # first text of the answer that is not white space
     ended: float | None  # None: still going on
+    usage: Usage | None = None  # what a remote endpoint counted
+
+    @property
+    def exact(self) -> bool:
+        """Whether ids were seen, so that tokens can be counted."""
+        return self.started is not None and self.started.prompt_tokens is not None
 
     @property
     def first(self) -> float | None:
@@ -31,11 +46,23 @@ class Trace:
         """Stamp of the last token."""
         return self.chunks[-1].t if self.chunks else None
 
+    @property
+    def prompt(self) -> int | None:
+        """Tokens of the prompt."""
+        known = self.started if self.exact else self.usage
+        return known.prompt_tokens if known else None
+
+    @property
+    def cached(self) -> int | None:
+        """Tokens of the prompt that were in the cache already."""
+        known = self.started if self.exact else self.usage
+        return known.cached_tokens if known else None
+
     def count(self, *channels: Channel) -> int | None:
-        """Sampled ids in some channels; ``None`` for a request that never left the queue."""
-        if self.started is None:
-            return None
-        return sum(len(chunk.ids) for chunk in self.chunks if chunk.channel in channels)
+        """New tokens in some channels; ``None`` for a request that never left the queue."""
+        if self.exact:
+            return sum(len(chunk.ids) for chunk in self.chunks if chunk.channel in channels)
+        return _counted(self.usage, self.chunks, frozenset(channels)) if self.usage else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +82,21 @@ class TokenTime:
 def trace(generation: Generation) -> Trace:
     """What the metrics read of a generation, of one that is going on as far as it has come."""
     end = generation.end
+    started = next((e for e in generation.events if isinstance(e, Started)), None)
+    unseen = started is not None and started.prompt_tokens is None
     return Trace(
-        started=next((e for e in generation.events if isinstance(e, Started)), None),
+        started=started,
         prefilled=_prefilled(generation.events),
-        chunks=tuple(chunk for chunk in generation.chunks() if chunk.ids),
+        chunks=tuple(one for one in generation.chunks() if (one.text if unseen else one.ids)),
         answered=_answered(generation.chunks()),
         ended=None if end is None else end.t,
+        usage=next((e for e in generation.events if isinstance(e, Usage)), None),
     )
 
 
 def token_times(generation: Generation) -> list[TokenTime]:
     """Every sampled token in order, with its stamp and the time since the one before."""
-    chunks = trace(generation).chunks
+    chunks = [chunk for chunk in trace(generation).chunks if chunk.ids]
     stamps = [chunk.t for chunk in chunks for _ in chunk.ids]
     rows: list[TokenTime] = []
     for chunk in chunks:
@@ -87,6 +117,21 @@ def _prefilled(events: Sequence[Event]) -> float | None:
     before = takewhile(lambda event: not (isinstance(event, Chunk) and event.ids), events)
     whole = [e.t for e in before if isinstance(e, Progress) and e.done == e.total]
     return whole[-1] if whole else None
+
+
+def _counted(usage: Usage, chunks: Iterable[Chunk], channels: frozenset[Channel]) -> int | None:
+    """What an endpoint's counts say of some channels; it tells no tags, and thinking seldom."""
+    if channels == frozenset(Channel):
+        return usage.output_tokens
+    plain = all(chunk.channel in ANSWER for chunk in chunks)  # nothing but answer was shown
+    hidden = usage.thinking_tokens or 0
+    if channels == {Channel.THINKING}:
+        return hidden if hidden or plain else None
+    if not plain:
+        return None
+    if channels == {Channel.MARKER}:
+        return 0
+    return None if usage.output_tokens is None else usage.output_tokens - hidden
 
 
 def _answered(chunks: Iterable[Chunk]) -> float | None:

@@ -17,6 +17,7 @@ from workbench.records.events import (
     FinishReason,
     Progress,
     Started,
+    Usage,
 )
 from workbench.records.requests import EngineSpec, Message, Mode, Request, Role, Sampling
 from workbench.records.results import Cell, Expected, Generation, Plan, Problem, Score
@@ -44,4 +45,5 @@ __all__ = [
     "Sampling",
     "Score",
     "Started",
+    "Usage",
 ]

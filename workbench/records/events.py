@@ -1,7 +1,8 @@
 """What happens: the one kind of thing that flows through the house.
 
 Times are seconds from the submission of the request, on one monotonic clock
-(``time.perf_counter``). Token counts are exact ids, never re-tokenised text.
+(``time.perf_counter``). Token counts are exact ids, never re-tokenised text; what a remote
+endpoint counted stands in an event of its own, ``Usage``.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Started:
     """The request left the queue."""
 
     t: float
-    prompt_tokens: int
-    cached_tokens: int = 0  # prompt tokens whose keys and values were already in the cache
+    prompt_tokens: int | None  # None: whoever answers shows no ids, of the prompt or of the text
+    cached_tokens: int | None = 0  # prompt tokens whose keys and values were already in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,20 @@ class Chunk:
     forced: bool = False  # not drawn: written by the engine to close the thinking at its budget
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as a remote endpoint counted them, ``None`` where it does not say.
+
+    Most count the token that ends the turn as well.
+    """
+
+    t: float
+    prompt_tokens: int | None
+    output_tokens: int | None
+    thinking_tokens: int | None = None  # of the output
+    cached_tokens: int | None = None  # of the prompt
+
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -79,5 +94,5 @@ class Failed:
     remedy: str
 
 
-Event = Started | Progress | Chunk | Finished | Failed
+Event = Started | Progress | Chunk | Usage | Finished | Failed
 End = Finished | Failed

@@ -117,8 +117,8 @@ class EngineSpec:
     ``None`` in a request means "choose for me".
     """
 
-    kind: str = "exllama"  # exllama | reference | scripted
-    model: str = "demo"  # a catalogue name or a folder
+    kind: str = "exllama"  # exllama | reference | remote | scripted
+    model: str = "demo"  # a catalogue name, a folder, or a name that the endpoint knows
     revision: str | None = None  # hub revision, where the model has one
     quantization: str | None = None  # fp16, bf16, fp32, gptq-4bit, exl2-4.0bpw …
     device: str | None = None  # cpu, cuda:0
@@ -132,6 +132,8 @@ class EngineSpec:
     template_sha256: str | None = None  # of the model folder's chat template
     weights_sha256: str | None = None  # of the weight files, in name order
     synthetic: bool = False  # the weights are made for tests or measuring, not Nemotron's
+    endpoint: str | None = None  # base URL of a remote engine, e.g. http://localhost:8000/v1
+    server: str | None = None  # what the endpoint says of itself: owner, weights, version
 
 
 def _check_range(

@@ -37,7 +37,8 @@ def sweep(
     as_json: bool,
 ) -> int:
     """Describe, ask, show, keep; the exit code."""
-    out, verb = console(as_json), Verb("sweep", "sweep", _show, sweep_document)
+    out = console(as_json)
+    verb = Verb("sweep", "sweep", _show, sweep_document, kinds=("compare",))
     options = {**settings, **arms, **place, **counts}
     with Store() as store:
         work = Work(verb, store, out, concurrency=concurrency, dry_run=dry_run, as_json=as_json)

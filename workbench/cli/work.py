@@ -18,6 +18,7 @@ from workbench.cli.guard import MENDABLE, complain, stopped
 from workbench.cli.output import print_json
 from workbench.cli.ranges import names
 from workbench.cli.tally import Tally
+from workbench.engines import at_hand
 from workbench.errors import InvalidInput, StoreError, WorkbenchError
 from workbench.experiments import Run
 from workbench.experiments.expectation import expected
@@ -39,6 +40,7 @@ class Verb:
     document: Callable[[Run, str], dict[str, Any]]  # of a run and its store's file
     remark: Callable[[Plan], str] = lambda plan: ""  # a line beneath the plan's
     fit: Callable[[Plan, EngineSpec], Plan] = lambda plan, opened: plan  # once the engine is open
+    kinds: tuple[str, ...] = ()  # of other plans that it goes on with
     intervals: bool = False  # while it runs, and a line for every tenth of a grid cell
 
 
@@ -73,14 +75,31 @@ class Work:
         self._run: str | None = None  # once there is one
 
     def begin(self, plan: Plan) -> int:
-        """Announce a plan and ask everything; the exit code."""
+        """Announce a plan and ask everything; the exit code.
+
+        Raises:
+            WorkbenchError: An engine or a model of it is not here; nothing is announced then.
+        """
+        if not self._dry:
+            for spec in dict.fromkeys(cell.spec for cell in plan.cells):
+                at_hand(spec)
         self._announce(plan)
         if self._dry:
             return self._planned(plan)
         return self._watched(plan, None)
 
     def go_on(self, row: RunRow) -> int:
-        """Announce what is left of a run and ask it; the exit code."""
+        """Announce what is left of a run and ask it; the exit code.
+
+        Raises:
+            InvalidInput: The run is of another kind.
+        """
+        if row.kind not in (self._verb.noun, *self._verb.kinds):
+            raise InvalidInput(
+                f"Run {row.id} is of kind {row.kind}, which `workbench {self._verb.name}` "
+                "does not go on with.",
+                remedy=_other_way(row),
+            )
         ended = {one.index for one in self._store.rows(row.id) if _stays(one.finish_reason)}
         left = [cell for index, cell in enumerate(row.plan.cells) if index not in ended]
         plan = replace(row.plan, expected=expected(left, self._store) if left else None)
@@ -216,6 +235,13 @@ def engine_specs(
         for name in ([text] if Path(text).exists() else names([text]))
     ]
     return [EngineSpec(kind=kind, model=model, **place) for kind in kinds for model in folders]
+
+
+def _other_way(row: RunRow) -> str:
+    verb = {"sweep": "sweep", "evaluation": "eval"}.get(row.kind)
+    if verb is None:
+        return f"In Python, resume({row.id!r}) does."
+    return f"`workbench {verb} --resume {row.id}` does."
 
 
 def _stays(reason: str | None) -> bool:

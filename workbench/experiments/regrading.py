@@ -10,6 +10,7 @@ from workbench.errors import InvalidInput
 from workbench.evaluation.grading import JUDGE, grade
 from workbench.experiments.arms import arm_names
 from workbench.experiments.execution import kept_in
+from workbench.experiments.wording import counted
 from workbench.records import Cell, Score
 from workbench.store import RunRow, Store
 
@@ -47,10 +48,12 @@ class Regrade:
 
     def __str__(self) -> str:
         values = [change for change in self.changes if change.value]
-        told = f"{self.graded:,} generations graded again: {_outcome(values)}"
+        told = f"{counted(self.graded, 'generation')} graded again: {_outcome(values)}"
         read = len(self.changes) - len(values)
         told += f"; {read:,} read or reasoned otherwise to the same end." if read else "."
-        if self.judged:
+        if self.judged == 1:
+            told += " 1 score of a judge was left as it is."
+        elif self.judged:
             told += f" {self.judged:,} scores of a judge were left as they are."
         return told
 

@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from workbench import __version__
-from workbench.cli import asking, guard
+from workbench.cli import asking, guard, rating
 from workbench.cli.dispatch import do as _do
 from workbench.cli.options import Json, Limit, Model, RunId
 
@@ -41,6 +41,7 @@ about = typer.Typer(rich_markup_mode=None)  # verbs about this machine, without 
 app.add_typer(asking.verbs)
 app.add_typer(reports, name="report")
 app.add_typer(runs, name="runs")
+runs.add_typer(rating.verbs)
 app.add_typer(models, name="models")
 app.add_typer(about)
 

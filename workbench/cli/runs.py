@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from workbench.cli import summary, texts
+from workbench.cli import rated, summary, texts
 from workbench.cli.documents import run_document
 from workbench.cli.output import console, print_json, table
 from workbench.experiments import Run, load
@@ -102,3 +102,6 @@ def _tables(out: Console, run: Run, chosen: list[int], wrong: bool) -> None:
     out.print(summary.generations(run, chosen, why=wrong))
     if not wrong:
         out.print("", summary.arms(run))
+        if any(cell.problem is not None and cell.problem.judged for cell in run.plan.cells):
+            out.print("")
+            rated.show(run, out)

@@ -34,12 +34,23 @@ def show(run: Run, out: Console) -> None:
 def scores_table(run: Run, cells: Sequence[GridCell]) -> Table:
     """A row an arm. Rates are of the generations that did not fail, tokens means over problems."""
     places = [axis for axis in _axes(cells) if len(run.plan.axes[axis]) > 1 or axis == "mode"]
-    heads = ["pass@1", "card", "truncated", "unclosed", "leaked", "failed", "thinking", "answer"]
+    heads = [
+        "pass@1",
+        "rating",
+        "card",
+        "truncated",
+        "unclosed",
+        "leaked",
+        "failed",
+        "thinking",
+        "answer",
+    ]
     rows = [
         (
             *(one_line(str(cell.coordinates[axis]), _VALUE) for axis in places),
             _ended(cell),
             _share(cell.accuracy),
+            f"{cell.rating.value:.2f}" if cell.rating else None,
             _card(published(run.plan, cell)),
             *(_rate(count, cell) for count in (cell.truncated, cell.incomplete)),
             None if cell.coordinates.get("mode") == Mode.ON else _rate(cell.leaked, cell),
@@ -130,10 +141,12 @@ def _price(cells: Sequence[GridCell]) -> dict[str, Any] | None:
 
 def _sentences(run: Run, cells: Sequence[GridCell]) -> Iterator[str]:
     problems = len(run.plan.axes.get("problem", ()))
+    if _metric(run.plan) == _RATING:
+        yield "A judge rates these answers from 1 to 10, and nothing else does:"
+        yield f"`workbench runs judge {run.id} --judge MODEL`."
+        return
     yield f"pass@1 is the mean over {counted(problems, 'problem')}, each of the mean of its samples"
     yield "(95% interval over problems)."
-    if _metric(run.plan) == _RATING:
-        yield "A judge rates these answers; nothing else does."
     for cell in cells:
         if cell.accuracy is not None and cell.accuracy.count < problems:
             yield f"So far {title(cell, cells)} has {counted(cell.accuracy.count, 'problem')}."

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.errors import InvalidInput
@@ -13,9 +12,11 @@ from workbench.evaluation.benchmarks.mtbench import wrong_reference
 from workbench.evaluation.grading import NOT_JUDGED, answered
 from workbench.evaluation.judging.prompts import VERSION, Turn, judge_prompt, role
 from workbench.evaluation.judging.rating import rating
+from workbench.experiments import axes as axis
 from workbench.experiments.arms import arm_names
 from workbench.experiments.execution import execute, kept_in
 from workbench.experiments.expectation import expected
+from workbench.experiments.judges import judge_name, same_model
 from workbench.experiments.lengths import fitted
 from workbench.experiments.plans import seed_for
 from workbench.experiments.ratings import SELF
@@ -39,7 +40,6 @@ KIND = "judgment"
 MAX_TOKENS = 2048  # new tokens of a judgment, as in FastChat
 
 _SHOWN = 2  # turns of a conversation that a judge is shown: the last ones
-_VERSION = 12  # digits of a checksum that tells weights apart
 
 
 def judgment(
@@ -76,23 +76,34 @@ def judgment(
     Raises:
         InvalidInput: There is nothing to rate, or a value that cannot be.
     """
+    (arm,) = axis.modes([mode])
     rated = {score.generation for score in run.scores if score.value is not None}
-    chosen = [index for index in _judged(run) if not (unrated and index in rated)]
+    chosen = [index for index in to_judge(run) if not (unrated and index in rated)]
     if not chosen:
         raise InvalidInput(
             f"Run {run.id} has no answer that a judge is to rate"
             + (" and that has no rating yet." if unrated and rated else "."),
             remedy="Name a run of `workbench eval mtbench`; ratings are shown without a judge.",
         )
-    names = arm_names(run.plan.cells)
-    sampling = {"temperature": temperature, "max_tokens": max_tokens}
-    cells = [_cell(run, index, names[index], judge, Mode(mode), sampling, seed) for index in chosen]
-    fits = fitted(cells)
+    shown, names = Shown(run), arm_names(run.plan.cells)
+    drawn = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+
+    def put(index: int) -> Cell:
+        """An answer as a request of the judge."""
+        cell, prompt = run.plan.cells[index], judge_prompt(shown.turns(index))
+        assert cell.problem is not None
+        name = f"{cell.problem.id} · {names[index]}"
+        problem = Problem(name, prompt, group=cell.problem.group, private=cell.problem.private)
+        own = replace(drawn, seed=seed_for(seed, name, cell.sample))
+        request = Request((Message("user", prompt),), arm, own, label=f"rating of {name}")
+        return Cell(judge, request, problem, cell.sample)
+
+    fits = fitted(map(put, chosen))
     axes: dict[str, tuple[Any, ...]] = {
         "judged": (run.id,),
-        "mode": (str(Mode(mode)),),
+        "mode": (str(arm),),
         "prompts": (VERSION,),
-        "answers": (_digest(run, chosen),),
+        "answers": (shown.digest(chosen),),
         "generation": tuple(chosen),
     }
     return Plan(KIND, fits, axes, expected(fits, store))
@@ -154,13 +165,13 @@ def rate(judgment_id: str, *, store: Store | None = None) -> Run:
             raise InvalidInput(
                 f"Run {run.id} is still running.", remedy="Stop it, or wait until it has ended."
             )
-        indices = done.plan.axes["generation"]
-        if done.plan.axes["answers"] != (_digest(run, indices),):
+        shown, indices = Shown(run), done.plan.axes["generation"]
+        if done.plan.axes["answers"] != (shown.digest(indices),):
             raise InvalidInput(
                 f"The answers of run {run.id} are others than those that were judged.",
                 remedy="Have it judged again.",
             )
-        keeper.add_scores(run.id, list(_scores(run, done, indices)))
+        keeper.add_scores(run.id, list(_scores(run, done, shown, indices)))
         return load(run.id, keeper)
 
 
@@ -178,76 +189,52 @@ def judged_run(plan: Plan) -> str:
     return str(plan.axes["judged"][0])
 
 
-def turns(run: Run, index: int) -> tuple[Turn, ...]:
-    """The conversation that ends with a generation, as a judge is shown it: two turns at most."""
-    cells = run.plan.cells
-    places: list[int] = []
-    place: int | None = index
-    while place is not None and len(places) < _SHOWN:
-        places.insert(0, place)
-        place = cells[place].follows
-    return tuple(_turn(run, place) for place in places)
+class Shown:
+    """The answers of a run as a judge is shown them; each is read once.
 
+    Args:
+        run: Whose.
+    """
 
-def same_model(one: EngineSpec, other: EngineSpec) -> bool:
-    """Whether two open engines hold the same weights, as far as they tell."""
-    if one.weights_sha256 and other.weights_sha256:
-        return one.weights_sha256 == other.weights_sha256
-    return one.model == other.model
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._texts: dict[int, str] = {}
 
+    def turns(self, index: int) -> tuple[Turn, ...]:
+        """The conversation that ends with a generation, the last two turns of it."""
+        cells = self._run.plan.cells
+        places: list[int] = []
+        place: int | None = index
+        while place is not None and len(places) < _SHOWN:
+            places.insert(0, place)
+            place = cells[place].follows
+        return tuple(map(self._turn, places))
 
-def judge_name(spec: EngineSpec) -> str:
-    """A judge with its version: the checksum of its weights, or what else tells it apart."""
-    name = Path(spec.model).name
-    version = (spec.weights_sha256 or "")[:_VERSION] or spec.revision
-    told = f"{name} {version}" if version else f"{name} of unknown version"
-    return f"{told} on {spec.kind}"
+    def digest(self, indices: Iterable[int]) -> str:
+        """Of the answers there; 16 hexadecimal digits."""
+        known = hashlib.blake2b(digest_size=8)
+        for index in indices:
+            for turn in self.turns(index):
+                data = turn.answer.encode(errors="surrogatepass")
+                known.update(index.to_bytes(8, "big") + len(data).to_bytes(8, "big") + data)
+        return known.hexdigest()
+
+    def _turn(self, index: int) -> Turn:
+        cell = self._run.plan.cells[index]
+        if index not in self._texts:
+            self._texts[index] = answered(self._run.generations[index])
+        said = [message.text for message in cell.request.messages if message.role == "user"]
+        return Turn(said[-1], self._texts[index], cell.problem.answer if cell.problem else None)
 
 
 # --- the plan -------------------------------------------------------------------------------------
 
 
-def _judged(run: Run) -> list[int]:
-    """The generations that a judge is to rate."""
+def to_judge(run: Run) -> list[int]:
+    """The generations that a judge is to rate: all that ended well, by index."""
     cells = run.plan.cells
-    asked = (i for i in sorted(run.generations) if (own := cells[i].problem) and own.judged)
-    return [index for index in asked if run.generations[index].ok]
-
-
-def _turn(run: Run, index: int) -> Turn:
-    problem = run.plan.cells[index].problem
-    said = [m.text for m in run.plan.cells[index].request.messages if m.role == "user"]
-    reference = problem.answer if problem else None
-    return Turn(said[-1], answered(run.generations[index]), reference)
-
-
-def _cell(
-    run: Run,
-    index: int,
-    arm: str,
-    judge: EngineSpec,
-    mode: Mode,
-    sampling: dict[str, Any],
-    seed: int,
-) -> Cell:
-    cell = run.plan.cells[index]
-    assert cell.problem is not None
-    prompt = judge_prompt(turns(run, index))
-    name = f"{cell.problem.id} · {arm}"
-    problem = Problem(name, prompt, group=cell.problem.group, private=cell.problem.private)
-    drawn = Sampling(**sampling, seed=seed_for(seed, name, cell.sample))
-    request = Request((Message("user", prompt),), mode, drawn, label=f"rating of {name}")
-    return Cell(judge, request, problem, cell.sample)
-
-
-def _digest(run: Run, indices: Sequence[int]) -> str:
-    """Of the answers as the judge was shown them; 16 hexadecimal digits."""
-    known = hashlib.blake2b(digest_size=8)
-    for index in indices:
-        for turn in turns(run, index):
-            data = turn.answer.encode(errors="surrogatepass")
-            known.update(index.to_bytes(8, "big") + len(data).to_bytes(8, "big") + data)
-    return known.hexdigest()
+    ended = (row["index"] for row in run.rows() if row["finish_reason"] in ("stop", "length"))
+    return [index for index in ended if (own := cells[index].problem) and own.judged]
 
 
 # --- the ratings ----------------------------------------------------------------------------------
@@ -262,24 +249,26 @@ class _Read:
     why: tuple[str, ...]
 
 
-def _scores(run: Run, done: Run, indices: Sequence[int]) -> Iterator[Score]:
+def _scores(run: Run, done: Run, shown: Shown, indices: Sequence[int]) -> Iterator[Score]:
     for place, index in enumerate(indices):
         said = done.generations.get(place)
         problem = run.plan.cells[index].problem
         assert problem is not None
+        if said is None or said.end is None or said.finish_reason == "cancelled":
+            yield Score(problem.id, index, None, None, NOT_JUDGED)
+            continue
         found = _read(said)
-        own = said is not None and same_model(said.spec, run.generations[index].spec)
-        about = [role(turns(run, index)), *found.why]
+        own = same_model(said.spec, run.generations[index].spec)
+        about = [role(shown.turns(index)), *found.why]
         if wrong := wrong_reference(problem.id):
             about.append(f"its reference is known to be wrong: {wrong}")
-        by = _by(done, place, said) + (f"; {SELF}" if own else "")
+        about += [SELF] if own else []
+        by = "; ".join([_by(done, place, said), *([SELF] if own else [])])
         yield Score(problem.id, index, found.value, found.written, "; ".join(about), by)
 
 
-def _read(said: Generation | None) -> _Read:
+def _read(said: Generation) -> _Read:
     """The rating in a judge's answer, or why there is none."""
-    if said is None or said.end is None or said.finish_reason == "cancelled":
-        return _Read(None, None, (NOT_JUDGED,))
     if isinstance(said.end, Failed):
         return _Read(None, None, (f"the judge failed: {said.end.error}",))
     found = rating(answered(said))
@@ -287,9 +276,9 @@ def _read(said: Generation | None) -> _Read:
     return _Read(found.value, found.written, (*((found.reason,) if found.reason else ()), *cut))
 
 
-def _by(done: Run, place: int, said: Generation | None) -> str:
+def _by(done: Run, place: int, said: Generation) -> str:
     cell = done.plan.cells[place]
-    told = [f"judge {judge_name(said.spec if said else cell.spec)}"]
+    told = [f"judge {judge_name(said.spec)}"]
     told += [f"reasoning {cell.request.mode}"] if cell.request.mode is not Mode.OFF else []
     told += [f"temperature {t:g}"] if (t := cell.request.sampling.temperature) else []
     return "; ".join([*told, f"prompts {done.plan.axes['prompts'][0]}", f"judgment {done.id}"])

@@ -32,8 +32,13 @@ class ArmRatings:
     unflagged: Estimate | None  # without references that are known to be wrong; None: has none
     answers: int  # that a judge is to rate
     rated: int
-    missing: tuple[Score, ...]  # judged without a rating that counts, or not judged
+    missing: tuple[Score, ...]  # without a value: not judged, or to no rating that counts
     judges: tuple[str, ...]  # whoever rated, with version
+
+    @property
+    def unread(self) -> tuple[Score, ...]:
+        """Those of the missing that somebody has judged."""
+        return tuple(score for score in self.missing if score.by)
 
     @property
     def self_judged(self) -> bool:

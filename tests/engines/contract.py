@@ -1,8 +1,9 @@
 """The engine contract of ``workbench/engines/base.py``, for any engine.
 
 A test module subclasses ``EngineContract`` (``ModelContract`` for an engine that holds a
-model) and gives it fixtures. Every generation that ``answers`` collects is checked against
-the rules that hold for all: order, times, texts, ids, stop tokens.
+model, ``TextContract`` for one that shows no ids) and gives it fixtures. Every generation
+that ``answers`` collects is checked against the rules that hold for all: order, times,
+texts, ids, stop tokens.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ class Trace:
         return "".join(chunk.text for chunk in self.chunks)
 
     @property
+    def said(self) -> list[int] | str:
+        """The ids; of an engine that shows none, the text."""
+        return self.ids or self.text
+
+    @property
     def end(self) -> Finished | Failed:
         last = self.events[-1]
         assert isinstance(last, Finished | Failed)
@@ -116,7 +122,11 @@ def check(engine: Engine, trace: Trace, stops: frozenset[int]) -> None:
     times = [event.t for event in trace.events]
     assert times == sorted(times)
     assert times[0] >= 0
+    if first.prompt_tokens is None:
+        assert (first.cached_tokens, trace.ids) == (None, [])
+        return
     assert first.prompt_tokens == len(engine.encode(*conversation(trace.request)))
+    assert first.cached_tokens is not None
     assert 0 <= first.cached_tokens < first.prompt_tokens
     whole = engine.decode(trace.ids)
     assert whole.startswith(trace.text) if trace.request.sampling.stop else whole == trace.text
@@ -137,28 +147,16 @@ def _check_progress(trace: Trace, total: int) -> None:
         assert order.index(Chunk) == len(read)
 
 
-class EngineContract:
-    """Fixtures a subclass gives:
+class TextContract:
+    """What holds also for an engine that shows no ids. Fixtures a subclass gives:
 
     - ``engine``: open, idle, ``max_batch`` 4 or more; it may be shared by all tests.
     - ``stops``: the ids that end an answer.
-    - ``thinker``, ``thinker_stops``: the same, of an engine that answers ``THOUGHTFUL``
-      with 30 to 150 tokens of greedy thinking, and an answer.
 
     The engine must answer ``QUESTION`` with 30 tokens or more of greedy text.
     """
 
     QUESTION = "Tell me about the sea."
-    THOUGHTFUL = "What is 43 + 80?"
-
-    @pytest.fixture
-    def free(self, engine: Engine, stops: frozenset[int]) -> Trace:
-        """A plain greedy generation of 30 tokens."""
-        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30)], stops)
-        assert len(trace.ids) == 30
-        return trace
-
-    # --- queue, order, length -------------------------------------------------------------------
 
     def test_an_idle_engine_has_nothing_to_tell(self, engine: Engine) -> None:
         assert engine.step() == []
@@ -173,28 +171,11 @@ class EngineContract:
     def check_clock(self, events: Sequence[Event], asked: float) -> None:
         assert all(5.0 <= event.t <= time.perf_counter() - asked for event in events)
 
-    @pytest.mark.parametrize("most", [1, 2, 7])
-    def test_max_tokens_is_exact(
-        self, engine: Engine, stops: frozenset[int], free: Trace, most: int
-    ) -> None:
-        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=most)], stops)
-        assert (trace.ids, trace.reason) == (free.ids[:most], "length")
-
     def test_many_more_requests_than_places_all_end(
         self, engine: Engine, stops: frozenset[int]
     ) -> None:
         requests = [ask(f"{i} things", max_tokens=1 + i % 5) for i in range(40)]
         assert {trace.reason for trace in answers(engine, requests, stops)} <= {"stop", "length"}
-
-    def test_a_prompt_that_leaves_too_little_room_is_refused_at_once(
-        self, engine: Engine, stops: frozenset[int]
-    ) -> None:
-        endless = ({"max_tokens": 2**31 - 1}, {"min_tokens": 2**31 - 1})
-        for request in (ask("long " * 200_000), *(ask("Hi", **one) for one in endless)):
-            with pytest.raises(InvalidInput) as refused:
-                engine.submit(request)
-            assert refused.value.remedy
-        assert engine.step() == []
 
     def test_a_conversation_without_a_question_is_refused_at_once(self, engine: Engine) -> None:
         turns = (Message("user", "Hi"), Message("assistant", "Hello"))
@@ -202,48 +183,10 @@ class EngineContract:
             engine.submit(Request(turns))
         assert engine.step() == []
 
-    # --- text -----------------------------------------------------------------------------------
-
-    def test_control_tokens_come_only_from_the_format(self, engine: Engine) -> None:
-        plain = self.controls(engine, engine.encode([Message("user", "Hi")]))
-        for text in WILD:
-            ids = engine.encode([Message("user", text)], prefill=text)
-            assert self.controls(engine, ids) == plain
-
-    def controls(self, engine: Engine, ids: list[int]) -> list[int]:
-        return [i for i in ids if engine.decode([i]) == ""]
-
     @pytest.mark.parametrize("text", WILD)
     def test_any_text_is_answered(self, engine: Engine, stops: frozenset[int], text: str) -> None:
         requests = [ask(text, mode, max_tokens=5) for mode in Mode]
         assert all(trace.reason != "failed" for trace in answers(engine, requests, stops))
-
-    def test_a_stop_string_across_tokens_ends_the_text_before_it(
-        self, engine: Engine, stops: frozenset[int], free: Trace
-    ) -> None:
-        stop = _across(free)
-        place = free.text.index(stop)
-        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30, stop=(stop,))], stops)
-        assert (trace.text, trace.reason) == (free.text[:place], "stop")
-        assert trace.ids == free.ids[: len(trace.ids)]
-        assert stop in engine.decode(trace.ids)
-        assert stop not in engine.decode(trace.ids[:-1])
-
-    def test_the_first_of_several_stop_strings_ends_the_text(
-        self, engine: Engine, stops: frozenset[int], free: Trace
-    ) -> None:
-        late, early = free.text[20:23], free.text[9:12]
-        place = min(free.text.index(late), free.text.index(early))
-        request = ask(self.QUESTION, max_tokens=30, stop=(late, early, NEVER))
-        (trace,) = answers(engine, [request], stops)
-        assert trace.text == free.text[:place]
-
-    def test_a_stop_string_that_never_completes_loses_nothing(
-        self, engine: Engine, stops: frozenset[int], free: Trace
-    ) -> None:
-        begun = (free.text[-4:] + NEVER, free.text[5:9] + NEVER)
-        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30, stop=begun)], stops)
-        assert (trace.text, trace.ids, trace.reason) == (free.text, free.ids, free.reason)
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -269,9 +212,9 @@ class EngineContract:
     def test_a_seed_gives_the_same_ids_alone_and_in_a_batch(
         self, engine: Engine, stops: frozenset[int], mixed: list[Request]
     ) -> None:
-        together = [trace.ids for trace in answers(engine, mixed, stops)]
-        alone = [answers(engine, [request], stops)[0].ids for request in mixed]
-        backwards = [trace.ids for trace in answers(engine, mixed[::-1], stops)][::-1]
+        together = [trace.said for trace in answers(engine, mixed, stops)]
+        alone = [answers(engine, [request], stops)[0].said for request in mixed]
+        backwards = [trace.said for trace in answers(engine, mixed[::-1], stops)][::-1]
         assert together == alone == backwards
 
     def test_a_cancelled_neighbour_changes_nothing(
@@ -283,42 +226,9 @@ class EngineContract:
         take(engine, told, lambda: any(isinstance(event, Chunk) for event in told[other]))
         engine.cancel(other)
         take(engine, told, lambda: ended(told[same]) and ended(told[other]))
-        assert Trace(mixed[3], tuple(told[same])).ids == before.ids
+        assert Trace(mixed[3], tuple(told[same])).said == before.said
         (after,) = answers(engine, [mixed[3]], stops)
-        assert after.ids == before.ids
-
-    # --- what is recorded -----------------------------------------------------------------------
-
-    def test_log_probabilities_and_alternatives_are_there_when_asked_for(
-        self, engine: Engine, stops: frozenset[int]
-    ) -> None:
-        request = ask(self.QUESTION, max_tokens=12, logprobs=True, alternatives=5)
-        sampled = replace(request, sampling=Sampling(temperature=1.0, seed=3, max_tokens=12))
-        for trace in answers(engine, [request, sampled], stops):
-            for chunk in (chunk for chunk in trace.chunks if chunk.ids):
-                self.check_recorded(chunk, greedy=trace.request is request)
-
-    def check_recorded(self, chunk: Chunk, *, greedy: bool) -> None:
-        assert chunk.logprobs is not None
-        assert chunk.alternatives is not None
-        assert len(chunk.logprobs) == len(chunk.alternatives) == len(chunk.ids) == 1
-        (token,), (logprob,), (others,) = chunk.ids, chunk.logprobs, chunk.alternatives
-        assert logprob <= 0
-        assert 1 <= len(others) <= 5
-        assert [p for _, p in others] == sorted((p for _, p in others), reverse=True)
-        assert sum(math.exp(p) for _, p in others) <= 1 + 1e-9
-        assert dict(others).get(token, logprob) == logprob
-        assert not greedy or others[0][0] == token
-
-    def test_nothing_is_recorded_unasked(
-        self, engine: Engine, stops: frozenset[int], free: Trace
-    ) -> None:
-        told = {(chunk.logprobs, chunk.alternatives) for chunk in free.chunks}
-        assert told == {(None, None)}
-        only = ask(self.QUESTION, max_tokens=3, logprobs=True)
-        (trace,) = answers(engine, [only], stops)
-        told = [(chunk.logprobs, chunk.alternatives) for chunk in trace.chunks if chunk.ids]
-        assert all(logprobs and others is None for logprobs, others in told)
+        assert after.said == before.said
 
     # --- cancel ---------------------------------------------------------------------------------
 
@@ -356,7 +266,114 @@ class EngineContract:
         take(engine, told, lambda: _count(told[second]) >= 3)
         engine.cancel(first)
         take(engine, told, lambda: ended(told[second]) and ended(told[first]))
-        assert Trace(kept, tuple(told[second])).ids == alone.ids
+        assert Trace(kept, tuple(told[second])).said == alone.said
+
+
+class EngineContract(TextContract):
+    """Further fixtures a subclass gives:
+
+    - ``thinker``, ``thinker_stops``: the same, of an engine that answers ``THOUGHTFUL``
+      with 30 to 150 tokens of greedy thinking, and an answer.
+    """
+
+    THOUGHTFUL = "What is 43 + 80?"
+
+    @pytest.fixture
+    def free(self, engine: Engine, stops: frozenset[int]) -> Trace:
+        """A plain greedy generation of 30 tokens."""
+        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30)], stops)
+        assert len(trace.ids) == 30
+        return trace
+
+    # --- queue, order, length -------------------------------------------------------------------
+
+    @pytest.mark.parametrize("most", [1, 2, 7])
+    def test_max_tokens_is_exact(
+        self, engine: Engine, stops: frozenset[int], free: Trace, most: int
+    ) -> None:
+        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=most)], stops)
+        assert (trace.ids, trace.reason) == (free.ids[:most], "length")
+
+    def test_a_prompt_that_leaves_too_little_room_is_refused_at_once(
+        self, engine: Engine, stops: frozenset[int]
+    ) -> None:
+        endless = ({"max_tokens": 2**31 - 1}, {"min_tokens": 2**31 - 1})
+        for request in (ask("long " * 200_000), *(ask("Hi", **one) for one in endless)):
+            with pytest.raises(InvalidInput) as refused:
+                engine.submit(request)
+            assert refused.value.remedy
+        assert engine.step() == []
+
+    # --- text -----------------------------------------------------------------------------------
+
+    def test_control_tokens_come_only_from_the_format(self, engine: Engine) -> None:
+        plain = self.controls(engine, engine.encode([Message("user", "Hi")]))
+        for text in WILD:
+            ids = engine.encode([Message("user", text)], prefill=text)
+            assert self.controls(engine, ids) == plain
+
+    def controls(self, engine: Engine, ids: list[int]) -> list[int]:
+        return [i for i in ids if engine.decode([i]) == ""]
+
+    def test_a_stop_string_across_tokens_ends_the_text_before_it(
+        self, engine: Engine, stops: frozenset[int], free: Trace
+    ) -> None:
+        stop = _across(free)
+        place = free.text.index(stop)
+        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30, stop=(stop,))], stops)
+        assert (trace.text, trace.reason) == (free.text[:place], "stop")
+        assert trace.ids == free.ids[: len(trace.ids)]
+        assert stop in engine.decode(trace.ids)
+        assert stop not in engine.decode(trace.ids[:-1])
+
+    def test_the_first_of_several_stop_strings_ends_the_text(
+        self, engine: Engine, stops: frozenset[int], free: Trace
+    ) -> None:
+        late, early = free.text[20:23], free.text[9:12]
+        place = min(free.text.index(late), free.text.index(early))
+        request = ask(self.QUESTION, max_tokens=30, stop=(late, early, NEVER))
+        (trace,) = answers(engine, [request], stops)
+        assert trace.text == free.text[:place]
+
+    def test_a_stop_string_that_never_completes_loses_nothing(
+        self, engine: Engine, stops: frozenset[int], free: Trace
+    ) -> None:
+        begun = (free.text[-4:] + NEVER, free.text[5:9] + NEVER)
+        (trace,) = answers(engine, [ask(self.QUESTION, max_tokens=30, stop=begun)], stops)
+        assert (trace.text, trace.ids, trace.reason) == (free.text, free.ids, free.reason)
+
+    # --- what is recorded -----------------------------------------------------------------------
+
+    def test_log_probabilities_and_alternatives_are_there_when_asked_for(
+        self, engine: Engine, stops: frozenset[int]
+    ) -> None:
+        request = ask(self.QUESTION, max_tokens=12, logprobs=True, alternatives=5)
+        sampled = replace(request, sampling=Sampling(temperature=1.0, seed=3, max_tokens=12))
+        for trace in answers(engine, [request, sampled], stops):
+            for chunk in (chunk for chunk in trace.chunks if chunk.ids):
+                self.check_recorded(chunk, greedy=trace.request is request)
+
+    def check_recorded(self, chunk: Chunk, *, greedy: bool) -> None:
+        assert chunk.logprobs is not None
+        assert chunk.alternatives is not None
+        assert len(chunk.logprobs) == len(chunk.alternatives) == len(chunk.ids) == 1
+        (token,), (logprob,), (others,) = chunk.ids, chunk.logprobs, chunk.alternatives
+        assert logprob <= 0
+        assert 1 <= len(others) <= 5
+        assert [p for _, p in others] == sorted((p for _, p in others), reverse=True)
+        assert sum(math.exp(p) for _, p in others) <= 1 + 1e-9
+        assert dict(others).get(token, logprob) == logprob
+        assert not greedy or others[0][0] == token
+
+    def test_nothing_is_recorded_unasked(
+        self, engine: Engine, stops: frozenset[int], free: Trace
+    ) -> None:
+        told = {(chunk.logprobs, chunk.alternatives) for chunk in free.chunks}
+        assert told == {(None, None)}
+        only = ask(self.QUESTION, max_tokens=3, logprobs=True)
+        (trace,) = answers(engine, [only], stops)
+        told = [(chunk.logprobs, chunk.alternatives) for chunk in trace.chunks if chunk.ids]
+        assert all(logprobs and others is None for logprobs, others in told)
 
     # --- the thinking budget --------------------------------------------------------------------
 

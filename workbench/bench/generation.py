@@ -134,7 +134,7 @@ def _near_and_far(session: Session) -> tuple[float, float]:
     """Milliseconds of a token around either place of one long generation."""
     (probe,) = Prompts(1).take(1)
     prompt = sum(
-        event.prompt_tokens
+        event.prompt_tokens or 0
         for event in session.start(probe).result().raise_for_failure().events
         if isinstance(event, Started)
     )

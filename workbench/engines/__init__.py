@@ -7,6 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from workbench.engines.base import Engine
+from workbench.engines.endpoint import api_key, base_url, refuse_settings
 from workbench.errors import InvalidInput
 from workbench.models.catalogue import locate
 from workbench.records import EngineSpec
@@ -16,6 +17,7 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "exllama": ("workbench.engines.exllama", "ExllamaEngine"),
         "reference": ("workbench.engines.reference", "ReferenceEngine"),
+        "remote": ("workbench.engines.remote", "RemoteEngine"),
     }
 )
 
@@ -26,10 +28,15 @@ def at_hand(spec: EngineSpec) -> None:
     """Refuse what cannot be opened, as far as that is seen without opening it.
 
     Raises:
-        InvalidInput: There is no engine of that kind.
+        InvalidInput: There is no engine of that kind, or an endpoint's address, key or
+            settings cannot be used.
         ModelError: There is no such model here.
     """
-    _refuse_unknown(spec.kind)
+    _refuse_unknown(spec)
+    if spec.kind == "remote":
+        refuse_settings(spec)
+        api_key(base_url(spec))
+        return
     locate(spec.model, spec.revision)
 
 
@@ -41,14 +48,19 @@ def open_engine(spec: EngineSpec) -> Engine:
         ModelError: The model cannot be loaded.
         EngineError: The engine cannot run here.
     """
-    _refuse_unknown(spec.kind)
+    _refuse_unknown(spec)
     module, name = KINDS[spec.kind]
     engine: Engine = getattr(import_module(module), name)(spec)
     return engine
 
 
-def _refuse_unknown(kind: str) -> None:
-    if kind not in KINDS:
+def _refuse_unknown(spec: EngineSpec) -> None:
+    if spec.kind not in KINDS:
         raise InvalidInput(
-            f"There is no engine called {kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
+            f"There is no engine called {spec.kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
+        )
+    if spec.endpoint is not None and spec.kind != "remote":
+        raise InvalidInput(
+            f"The engine {spec.kind} runs here and has no endpoint.",
+            remedy="Choose the engine remote, or leave the endpoint out.",
         )

@@ -44,8 +44,8 @@ def deltas(first: Run, second: Run | None = None) -> tuple[Delta, ...]:
     """What another model or precision changes, mode by mode; empty without a common problem.
 
     Problems are the same when id and prompt are; one whose options stand in another order in
-    every sample has several prompts, and is one problem still. The difference is paired: each problem's mean
-    over samples with the other engine minus that with the first.
+    every sample has several prompts, and is one problem still. The difference is paired: each
+    problem's mean over samples with the other engine minus that with the first.
 
     Args:
         first: What is held against, such as the run in full precision.

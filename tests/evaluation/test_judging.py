@@ -17,7 +17,16 @@ from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import InvalidInput
 from workbench.evaluation.judging.prompts import Turn, judge_prompt, role
 from workbench.evaluation.judging.rating import rating
-from workbench.experiments import Run, evaluate, execute, judging, load, resume, sweep
+from workbench.experiments import (
+    Run,
+    comparison,
+    evaluate,
+    execute,
+    judging,
+    load,
+    resume,
+    sweep,
+)
 from workbench.experiments.grid import grid_cells
 from workbench.experiments.judges import judge_name, judge_spec, same_model
 from workbench.experiments.judging import rate
@@ -25,6 +34,7 @@ from workbench.experiments.ratings import arm_ratings, ratings
 from workbench.experiments.regrading import regrade
 from workbench.experiments.scoring_sheet import read_sheet, write_sheet
 from workbench.experiments.verdict import verdicts
+from workbench.pages import side_by_side
 from workbench.records import EngineSpec, Mode, Problem, Request
 from workbench.session import Session
 from workbench.store import Store
@@ -233,15 +243,24 @@ def test_a_judged_run_is_read_by_arm_turn_and_category(run: Run, store: Store) -
 
 
 def test_a_rating_is_no_share_of_right_answers(run: Run, store: Store) -> None:
+    with asking() as session:
+        other = execute(run.plan, session=session, store=store)
     done = rated(run, store, "[[1]]")  # a rating of 1 is the worst, a score of 1 is right
     for cell in grid_cells(done):
         assert cell.accuracy is None
         assert cell.rating is not None
         assert (cell.rating.value, cell.rating.count) == (1.0, 3)
         assert cell.row()["rating"] == 1.0
+    frame = done.frame()
+    assert frame["score"].isna().all()
+    assert set(frame["rating"]) == {1.0}
+    assert {side.accuracy for side in comparison.sides([done, other])} == {None}
     assert {one.metric for one in verdicts(done)} == {"rating"}
     assert {one.problems for one in verdicts(done)} == {3}
     assert "rating" not in grid_cells(run)[0].row()
+    page = repr(side_by_side(done)._repr_html_())
+    assert "rated 1 of 10 by judge strict-judge v7 on scripted" in page
+    assert "correct" not in page
 
 
 def test_what_a_judge_does_not_rate_has_no_value(run: Run, store: Store) -> None:

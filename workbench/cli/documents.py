@@ -4,7 +4,7 @@
 
     {"run": id, "generations": [{"mode", "sample", "seed", the other settings of the
      sampling, "thinking", "answer", "finish_reason", the flags of the thinking, every
-     metric, "score", "extracted", "reason", "error", "remedy"}, …]}
+     metric, "score" (or "rating", a judge's), "extracted", "reason", "error", "remedy"}, …]}
 
 Seconds and tokens; what is undefined is null.
 """
@@ -35,7 +35,7 @@ def _told(run: Run, index: int, score: Score | None) -> dict[str, Any]:
     generation = run.generations[index]  # read once: it comes from the store
     texts = {"thinking": generation.thinking, "answer": generation.answer}
     asked = describe(run.plan.cells[index]) | texts
-    graded = score_columns(score)
+    graded = score_columns(score, run.plan.cells[index])
     return {"index": index} | asked | outcome(generation) | graded | _failure(generation)
 
 

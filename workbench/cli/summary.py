@@ -94,7 +94,7 @@ def _row(run: Run, index: int, told: Mapping[str, Any]) -> tuple[object, ...]:
         told["answer_tokens"],
         seconds(told["time_to_first_token"]),
         seconds(told["request_latency"]),
-        told["score"],
+        told.get("rating", told["score"]),
         _short(told["extracted"]),
         _short(cell.problem.answer if cell.problem else None),
         told["reason"],

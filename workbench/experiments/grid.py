@@ -111,16 +111,15 @@ def grid_cells(run: Run) -> tuple[GridCell, ...]:
 
 
 def _rows(run: Run) -> Iterator[Row]:
-    """A judge's rating is no share of right answers, and what it wrote is no answer."""
+    """The rows of a run; what a judge wrote is no answer."""
     cells = run.plan.cells
     for row in run.rows():
         problem = cells[row["index"]].problem
         if problem is None or not problem.judged:
-            yield row | {"rating": None}
+            yield row
         else:
             asked = question(cells, row["index"])
-            rated = {"rating": row["score"], "question": asked}
-            yield row | rated | {"score": None, "extracted": None}
+            yield row | {"question": asked, "extracted": None}
 
 
 def _grid_cell(

@@ -39,7 +39,7 @@ class Run:
         scores = {score.generation: score for score in self.scores}
         for index, told in self._outcomes():
             asked = describe(self.plan.cells[index])
-            graded = score_columns(scores.get(index))
+            graded = score_columns(scores.get(index), self.plan.cells[index])
             yield {"run": self.id, "index": index} | asked | told | graded
 
     def frame(self) -> pd.DataFrame:
@@ -128,11 +128,17 @@ def flags_of(generation: Generation) -> dict[str, bool]:
     return {field.name: bool(getattr(flags, field.name)) for field in fields(flags)}
 
 
-def score_columns(score: Score | None) -> dict[str, Any]:
-    """What a grader says, as columns; all are ``None`` where nothing was graded."""
+def score_columns(score: Score | None, cell: Cell) -> dict[str, Any]:
+    """What a grader says, as columns; all are ``None`` where nothing was graded.
+
+    Where a judge rates, its rating from 1 to 10 is a column of its own, and no score.
+    """
+    value = None if score is None else score.value
+    judged = cell.problem is not None and cell.problem.judged
+    told = {"score": None, "rating": value} if judged else {"score": value}
     if score is None:
-        return {"score": None, "extracted": None, "reason": None}
-    return {"score": score.value, "extracted": score.extracted, "reason": score.reason}
+        return told | {"extracted": None, "reason": None}
+    return told | {"extracted": score.extracted, "reason": score.reason}
 
 
 def load(run: str, store: Store | None = None) -> Run:

@@ -52,19 +52,22 @@ class Card:
         return _SIGNS[self.verdict]
 
 
-def card(generation: Generation, score: Score | None, longest: int) -> Card:
+def card(
+    generation: Generation, score: Score | None, longest: int, *, judged: bool = False
+) -> Card:
     """The card of a generation.
 
     Args:
         generation: Also one that failed, or is still going on.
         score: ``None``: it was not graded.
         longest: Characters of each text that are shown.
+        judged: The score is a judge's rating, from 1 to 10.
     """
     row = metrics.measure(generation)
     spent = count(row["thinking_tokens"], "token")
     return Card(
-        verdict=_verdict(generation, score),
-        badges=tuple(_badges(generation, score, row)),
+        verdict=_verdict(generation, None if judged else score),
+        badges=tuple(_badges(generation, score, row, judged)),
         thinking_title=f"Thinking · {spent}",
         thinking=shortened(generation.thinking, longest),
         answer=shortened(generation.answer, longest),
@@ -90,10 +93,10 @@ def _verdict(generation: Generation, score: Score | None) -> Kind:
 
 
 def _badges(
-    generation: Generation, score: Score | None, row: Mapping[str, float | None]
+    generation: Generation, score: Score | None, row: Mapping[str, float | None], judged: bool
 ) -> Iterator[Badge]:
     if generation.ok and score is not None and score.value is not None:
-        yield _graded(score)
+        yield _rated(score) if judged else _graded(score)
     yield from _ending(generation)
     for name, is_so in asdict(thinking.flags(generation)).items():
         if is_so:
@@ -112,6 +115,13 @@ def _graded(score: Score) -> Badge:
     if score.extracted is None:
         return Badge("bad", f"✗ wrong: {score.reason}")
     return Badge("bad", f"✗ wrong: {one_line(score.extracted, 40)}")
+
+
+def _rated(score: Score) -> Badge:
+    """With its judge, and whether that is the model itself: a rating says nothing without."""
+    parts = score.by.split("; ")
+    by = ", ".join(part for part in parts if part in (parts[0], "self-judging"))
+    return Badge("plain", f"rated {score.value:g} of 10 by {one_line(by, 80)}")
 
 
 def _ending(generation: Generation) -> Iterator[Badge]:

@@ -120,7 +120,8 @@ def _block(name: str, items: Sequence[_Item], longest: int) -> _Block:
     arms: dict[str, list[Card]] = {item.arm: [] for item in items}
     for item in items:
         if item.generation is not None:
-            arms[item.arm].append(card(item.generation, item.score, longest))
+            made = card(item.generation, item.score, longest, judged=asked.judged)
+            arms[item.arm].append(made)
     columns = tuple(_Arm(arm, tuple(cards)) for arm, cards in arms.items())
     expected = None if asked.answer is None else shortened(asked.answer, longest)
     return _Block(one_line(name, 80), shortened(asked.prompt, longest), expected, columns)

@@ -113,6 +113,9 @@ class Endpoint(ThreadingHTTPServer):
         self.left: list[Body] = []  # requests whose client went away
         self.serves(VLLM)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away between two requests is nothing to tell of."""
+
     def serves(self, *models: Body) -> None:
         self.pages["/v1/models"] = (200, {"object": "list", "data": list(models)})
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.dispatch import do
-from workbench.cli.options import Context, Device, Engine, Json, Model, Modes
+from workbench.cli.options import Context, Device, Endpoint, Engine, Engines, Json, Model, Modes
 
 verbs = typer.Typer(rich_markup_mode=None)
 
@@ -18,6 +18,7 @@ def compare(
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
     model: Model = "demo",
     engine: Engine = "exllama",
+    endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
     mode: Modes = None,
@@ -53,7 +54,9 @@ def compare(
     do(
         "compare.compare",
         prompt=prompt,
-        engine={"kind": engine, "model": model, "device": device, "context": context},
+        engine=engine,
+        model=model,
+        place={"endpoint": endpoint, "device": device, "context": context},
         modes=mode,
         sampling=sampling,
         seed=seed,
@@ -86,9 +89,8 @@ def sweep(
     model: Annotated[
         list[str] | None, typer.Option(help="Names or folders of models; default: demo.")
     ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option(help="exllama (default), reference, or both.")
-    ] = None,
+    engine: Engines = None,
+    endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
     samples: Annotated[
@@ -124,7 +126,7 @@ def sweep(
             "repetition_penalty": repetition_penalty,
         },
         arms={"mode": mode, "model": model, "engine": engine},
-        place={"device": device, "context": context},
+        place={"endpoint": endpoint, "device": device, "context": context},
         counts={"samples": samples, "count": count, "seed": seed, "suite_seed": suite_seed},
         concurrency=concurrency,
         resumed=resume,
@@ -167,9 +169,8 @@ def evaluate(
     model: Annotated[
         list[str] | None, typer.Option(help="Names or folders of models; default: demo.")
     ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option(help="exllama (default), reference, or both.")
-    ] = None,
+    engine: Engines = None,
+    endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
     concurrency: Annotated[
@@ -192,7 +193,7 @@ def evaluate(
         temperatures=temperatures,
         data=data,
         arms={"model": model, "engine": engine},
-        place={"device": device, "context": context},
+        place={"endpoint": endpoint, "device": device, "context": context},
         concurrency=concurrency,
         resumed=resume,
         dry_run=dry_run,
@@ -218,9 +219,8 @@ def latency(
     model: Annotated[
         list[str] | None, typer.Option(help="Repeat it or use commas; default: demo.")
     ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option(help="exllama, reference, or both; default: exllama.")
-    ] = None,
+    engine: Engines = None,
+    endpoint: Endpoint = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")] = None,
     goodput: Annotated[
         str | None, typer.Option(help="Objectives, e.g. ttft=0.5,itl=0.05: seconds.")
@@ -238,9 +238,9 @@ def latency(
         cached=cached,
         mode=mode,
         thinking_tokens=thinking_tokens,
-        models=model or ["demo"],
-        engines=engine or ["exllama"],
-        device=device,
+        models=model,
+        engines=engine,
+        place={"endpoint": endpoint, "device": device},
         goodput=goodput,
         seed=seed,
         as_json=as_json,

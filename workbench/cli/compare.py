@@ -16,6 +16,7 @@ from workbench.cli.documents import run_document
 from workbench.cli.follow import Follower
 from workbench.cli.guard import MENDABLE, complain, kept, stopped
 from workbench.cli.output import console, print_json
+from workbench.cli.places import engine_spec
 from workbench.experiments import Run
 from workbench.experiments.plans import ARMS
 from workbench.printable import printable
@@ -28,7 +29,9 @@ from workbench.stream import Stream
 def compare(
     *,
     prompt: str,
-    engine: Mapping[str, Any],
+    engine: str,
+    model: str,
+    place: Mapping[str, Any],
     modes: Iterable[str] | None,
     sampling: Mapping[str, Any],
     seed: int,
@@ -40,7 +43,7 @@ def compare(
     plan = experiments.compare(
         sys.stdin.buffer.read().decode("utf-8", "replace") if prompt == "-" else prompt,
         modes=ARMS if modes is None else _names(modes),
-        engine=EngineSpec(**engine),
+        engine=engine_spec(engine, model, place),
         samples=samples,
         seed=seed,
         **sampling,
@@ -136,6 +139,8 @@ def _show(run: Run, together: int, out: Console) -> None:
 
 def _device(run: Run) -> str:
     device = next(iter(run.generations.values())).spec.device or ""
+    if device == "remote":
+        return "endpoint"
     return "GPU" if device.startswith("cuda") else "CPU"
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from workbench import experiments
 from workbench.cli.output import console
+from workbench.cli.places import engine_specs
 from workbench.cli.ranges import names
 from workbench.cli.scores import document, show
-from workbench.cli.work import Verb, Work, engine_specs, refuse_another_plan
+from workbench.cli.work import Verb, Work, refuse_another_plan
 from workbench.errors import InvalidInput
 from workbench.evaluation.benchmarks import BENCHMARKS
 from workbench.experiments.evaluations import CARD, MAX_TOKENS, MODES

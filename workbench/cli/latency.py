@@ -13,6 +13,7 @@ from rich.text import Text
 from workbench import experiments
 from workbench.cli.guard import MENDABLE, complain, kept, stopped
 from workbench.cli.output import console, print_json, table
+from workbench.cli.places import engine_specs
 from workbench.cli.ranges import names, numbers
 from workbench.errors import InvalidInput
 from workbench.experiments import Run
@@ -30,7 +31,7 @@ from workbench.experiments.latency_words import conclusion
 from workbench.experiments.progress import bar
 from workbench.pages.numbers import seconds
 from workbench.printable import one_line
-from workbench.records import EngineSpec, Failed, Plan
+from workbench.records import Failed, Plan
 from workbench.store import Store
 
 _LEGEND = (
@@ -50,9 +51,9 @@ def latency(
     cached: bool,
     mode: str,
     thinking_tokens: int | None,
-    models: Sequence[str],
-    engines: Sequence[str],
-    device: str | None,
+    models: Sequence[str] | None,
+    engines: Sequence[str] | None,
+    place: Mapping[str, Any],
     goodput: str | None,
     seed: int,
     as_json: bool,
@@ -66,11 +67,7 @@ def latency(
         requests=requests,
         cached=cached,
         mode=mode,
-        engine=[
-            EngineSpec(kind=engine, model=model, device=device)
-            for engine in names(engines)
-            for model in names(models)
-        ],
+        engine=engine_specs(engines, models, place),
         seed=seed,
         thinking_tokens=thinking_tokens,
     )

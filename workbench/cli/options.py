@@ -10,7 +10,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Limit = Annotated[int, typer.Option(min=1, help="How many runs at most.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 Model = Annotated[str, typer.Option(help="A name of `workbench models`, or a model folder.")]
-Engine = Annotated[str, typer.Option(help="exllama, or reference (transformers).")]
+Engine = Annotated[
+    str, typer.Option(help="exllama, reference (transformers), or remote (an --endpoint).")
+]
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(help="exllama (default), reference, remote (an --endpoint), or several."),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Base URL of an OpenAI-compatible API, e.g. http://localhost:8000/v1, for the engine "
+        "remote; --model is its name there. A key is taken from WORKBENCH_API_KEY.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")]
 Context = Annotated[int | None, typer.Option(min=1, help="Most tokens of a request.")]
 Modes = Annotated[

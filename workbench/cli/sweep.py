@@ -10,8 +10,9 @@ from rich.console import Console
 from workbench import experiments
 from workbench.cli.cells import cells_table, sweep_document
 from workbench.cli.output import console
+from workbench.cli.places import engine_specs
 from workbench.cli.ranges import names, numbers
-from workbench.cli.work import Verb, Work, engine_specs, refuse_another_plan
+from workbench.cli.work import Verb, Work, refuse_another_plan
 from workbench.errors import InvalidInput
 from workbench.evaluation.suites import suite as problems_of
 from workbench.experiments import Run

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +15,6 @@ from workbench import experiments
 from workbench.cli.cells import plan_document
 from workbench.cli.guard import MENDABLE, complain, stopped
 from workbench.cli.output import print_json
-from workbench.cli.ranges import names
 from workbench.cli.tally import Tally
 from workbench.engines import at_hand
 from workbench.errors import InvalidInput, StoreError, WorkbenchError
@@ -222,19 +220,6 @@ def refuse_another_plan(
         raise InvalidInput(f"A resumed run keeps its plan; {given[0]} changes it.", remedy=remedy)
     if asked is not None and asked.cells != row.plan.cells:
         raise InvalidInput(f"Run {row.id} was begun with another plan.", remedy=remedy)
-
-
-def engine_specs(
-    engines: list[str] | None, models: list[str] | None, place: Mapping[str, Any]
-) -> list[EngineSpec]:
-    """Every engine with every model, as the options name them; a folder's name may hold a comma."""
-    kinds = ["exllama"] if engines is None else names(engines)
-    folders = [
-        name
-        for text in models or ["demo"]
-        for name in ([text] if Path(text).exists() else names([text]))
-    ]
-    return [EngineSpec(kind=kind, model=model, **place) for kind in kinds for model in folders]
 
 
 def _other_way(row: RunRow) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 
@@ -21,7 +22,7 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-__all__ = ["KINDS", "Engine", "at_hand", "open_engine"]
+__all__ = ["KINDS", "Engine", "at_hand", "named", "open_engine"]
 
 
 def at_hand(spec: EngineSpec) -> None:
@@ -38,6 +39,20 @@ def at_hand(spec: EngineSpec) -> None:
         api_key(base_url(spec))
         return
     locate(spec.model, spec.revision)
+
+
+def named(spec: EngineSpec) -> EngineSpec:
+    """The specification with its model's name: left open, an endpoint is asked for it.
+
+    A plan made of it says who is asked, and so does the run that is stored.
+
+    Raises:
+        WorkbenchError: The endpoint does not tell, or has several.
+    """
+    if spec.kind != "remote" or spec.model != EngineSpec().model:
+        return spec
+    opened: EngineSpec = import_module("workbench.engines.remote_models").opened(spec)
+    return replace(spec, model=opened.model)
 
 
 def open_engine(spec: EngineSpec) -> Engine:

@@ -30,7 +30,7 @@ from typing import Any, Never
 
 import httpx
 
-from workbench.engines.endpoint import api_key, base_url, refuse_settings
+from workbench.engines.endpoint import api_key, base_url
 from workbench.engines.remote_body import body
 from workbench.engines.remote_call import Calls, Patience
 from workbench.engines.remote_models import CONNECT, client_settings, opened
@@ -78,7 +78,6 @@ class RemoteEngine:
     """
 
     def __init__(self, spec: EngineSpec, *, patience: Patience | None = None) -> None:
-        refuse_settings(spec)
         self.spec = opened(spec)
         self._patience = patience or Patience()
         self._key = api_key(base_url(self.spec))

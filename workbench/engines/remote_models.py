@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from workbench.engines.endpoint import api_key, base_url, is_local
+from workbench.engines.endpoint import api_key, base_url, is_local, refuse_settings
 from workbench.engines.remote_trouble import refused, unreachable, unreadable
 from workbench.errors import EngineError, ModelError
 from workbench.printable import one_line
@@ -55,10 +55,11 @@ def opened(spec: EngineSpec) -> EngineSpec:
     is listed, if there is only one.
 
     Raises:
-        InvalidInput: The endpoint's address cannot be used.
+        InvalidInput: The endpoint's address, the key or a setting cannot be used.
         EngineError: Nothing answers there, or not as an OpenAI-compatible API does.
         ModelError: It has no such model, or several and none was chosen.
     """
+    refuse_settings(spec)
     url = base_url(spec)
     key = api_key(url)
     timeout = httpx.Timeout(_ANSWER, connect=CONNECT)

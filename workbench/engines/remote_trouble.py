@@ -46,36 +46,23 @@ def refused(status: int, said: bytes, url: str, *, with_key: bool) -> EngineErro
     """
     because = _because(told(said))
     if status in (401, 403):
-        return EngineError(
-            f"The endpoint {'refuses the key' if with_key else 'wants a key'} ({status}).",
-            remedy=f"Set {KEYS[0]} in the environment to a key of {url}.",
-        )
-    if status == 404:
-        if "model" in because:
-            return EngineError(
-                f"The endpoint refused the request (404){because}",
-                remedy=f"Choose a model that it lists at {url}/models.",
-            )
-        return EngineError(f"{url} is not there (404){because}", remedy=_BASE)
-    if status in (429, 503):
-        return EngineError(
-            f"The endpoint is too busy ({status}){because}",
-            remedy="Ask fewer at once (--concurrency), or later.",
-        )
-    if 300 <= status < 400:
-        return EngineError(
-            f"{url} has moved ({status}); a redirect is not followed, for the key would go along.",
-            remedy="Give the address where the API is now.",
-        )
-    if status >= 500:
-        return EngineError(
-            f"The endpoint failed ({status}){because}",
-            remedy="Ask again; if it recurs, the server's log says more.",
-        )
-    return EngineError(
-        f"The endpoint refused the request ({status}){because}",
-        remedy="Change what it names, or leave it out.",
-    )
+        message = f"The endpoint {'refuses the key' if with_key else 'wants a key'} ({status})."
+        remedy = f"Set {KEYS[0]} in the environment to a key of {url}."
+    elif status == 404 and "model" not in because:
+        message, remedy = f"{url} is not there (404){because}", _BASE
+    elif status in (429, 503):
+        message = f"The endpoint is too busy ({status}){because}"
+        remedy = "Ask fewer at once (--concurrency), or later."
+    elif 300 <= status < 400:
+        message = f"{url} has moved ({status}); a redirect is not followed, the key would go along."
+        remedy = "Give the address where the API is now."
+    elif status >= 500:
+        message = f"The endpoint failed ({status}){because}"
+        remedy = "Ask again; if it recurs, the server's log says more."
+    else:
+        message = f"The endpoint refused the request ({status}){because}"
+        remedy = "Change what it names, or leave it out."
+    return EngineError(message, remedy=remedy)
 
 
 def impatient(seconds: float) -> EngineError:

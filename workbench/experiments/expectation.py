@@ -184,7 +184,12 @@ def _read(store: Store) -> Iterator[_Seen]:
     for run in store.runs(limit=_RUNS):
         found = list(islice(store.rows(run.id), left))
         left -= len(found)
-        yield from (_seen(run, row) for row in found if row.finish_reason in ("stop", "length"))
+        yield from (_seen(run, row) for row in found if _counted(row))
+
+
+def _counted(row: GenerationRow) -> bool:
+    """Whether it came to an end, and its tokens are known; an endpoint may not tell them."""
+    return row.finish_reason in ("stop", "length") and row.metrics.get("output_tokens") is not None
 
 
 def _seen(run: RunRow, row: GenerationRow) -> _Seen:

@@ -186,6 +186,12 @@ def _specs(
         for one in engines
         for name in models
     ]
+    if any(one.kind == "remote" for one in found):
+        raise InvalidInput(
+            "Prompts and answers of fixed lengths need the model's tokenizer, and an engine that "
+            "can be held to a length; a remote endpoint has neither.",
+            remedy="`workbench compare` and `workbench sweep` time an endpoint's answers too.",
+        )
     return list(dict.fromkeys(found))
 
 

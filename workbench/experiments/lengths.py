@@ -104,7 +104,7 @@ def _longest(spec: EngineSpec) -> int | None:
 
 
 def _context_of(spec: EngineSpec) -> int | None:
-    if spec.kind == "scripted":
+    if spec.kind in ("scripted", "remote"):
         return None
     try:
         return read_config(locate(spec.model, spec.revision)).context

@@ -183,7 +183,7 @@ def test_a_sheet_and_its_ratings(
     ("options", "says"),
     [
         (["--judge", "a", "--sheet", "b.csv"], "--judge and --sheet are two ways to judge"),
-        (["--judge", "http://host.example/v1"], "An endpoint may have several models"),
+        (["--judge", "http://me:secret@host.example/v1"], "Leave it out, and put the key into"),
         (["--judge", "no-such-model"], "no-such-model"),
         (["--judge", "demo", "--mode", "loud"], "There is no mode 'loud'"),
         (["--replay", "RUN"], "A run of kind 'sweep' is no judgment"),

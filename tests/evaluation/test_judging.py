@@ -384,8 +384,9 @@ def test_judges_are_told_apart_by_their_weights() -> None:
     name = judge_name(far)
     assert name == "nvidia/Llama-3.1-Nemotron-Nano-8B-v1 of unknown version on host.example"
     assert judge_spec("/models/big", engine="reference", device="cpu").kind == "reference"
-    with pytest.raises(InvalidInput, match="An endpoint may have several models"):
-        judge_spec("https://host.example/v1")
+    alias = replace(far, model="ours", server="vllm, nvidia/Llama-3.1-Nemotron-Nano-8B-v1")
+    assert same_model(local, alias)
+    assert not same_model(alias, replace(far, model="theirs", server="vllm, org/other"))
     with pytest.raises(InvalidInput, match="at once"):
         judge_spec("demo", model="gpt")
 

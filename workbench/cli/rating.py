@@ -23,7 +23,7 @@ def runs_judge(
         ),
     ] = None,
     judge_model: Annotated[
-        str | None, typer.Option(help="What the endpoint calls its model.")
+        str | None, typer.Option(help="What the endpoint calls it; default: its only one.")
     ] = None,
     engine: Engine = "exllama",
     device: Device = None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
+from workbench.engines import named
 from workbench.errors import InvalidInput
 from workbench.models.catalogue import CATALOGUE
 from workbench.records import EngineSpec
@@ -25,12 +27,14 @@ def judge_spec(
     Args:
         judge: A catalogue name or a folder, or the base URL of an OpenAI-compatible endpoint.
         engine: The kind, where it is a model.
-        model: What the endpoint calls the model, where it is an endpoint.
+        model: What the endpoint calls the model, where it is an endpoint; default: the only
+            one that it has.
         device: Where a model runs.
         context: Longest prompt and judgment of one request, tokens.
 
     Raises:
-        InvalidInput: An endpoint without a model, or a model with two names.
+        InvalidInput: A model with two names.
+        WorkbenchError: The endpoint was asked for its model, and does not tell.
     """
     if "://" not in judge:
         if model is not None:
@@ -39,11 +43,8 @@ def judge_spec(
                 remedy="A second name is for an endpoint: --judge http://… --judge-model NAME.",
             )
         return EngineSpec(kind=engine, model=judge, device=device, context=context)
-    if model is None:
-        raise InvalidInput(
-            "An endpoint may have several models.", remedy="Name one: --judge-model NAME."
-        )
-    return EngineSpec(kind="remote", model=model, endpoint=judge, context=context)
+    there = EngineSpec(kind="remote", endpoint=judge, device=device, context=context)
+    return named(there if model is None else replace(there, model=model))
 
 
 def judge_name(spec: EngineSpec) -> str:
@@ -59,17 +60,19 @@ def same_model(one: EngineSpec, other: EngineSpec) -> bool:
     """Whether two open engines hold the same model, as far as they tell.
 
     Equal checksums of weights are sure; without them names decide, so that a model here and
-    the same one behind an endpoint, or at another precision, are one.
+    the same one behind an endpoint, whatever that calls it, are one.
     """
     if one.weights_sha256 and one.weights_sha256 == other.weights_sha256:
         return True
-    return _called(one) == _called(other)
+    return bool(_called(one) & _called(other))
 
 
-def _called(spec: EngineSpec) -> str:
+def _called(spec: EngineSpec) -> set[str]:
+    """Its names: its own, and that of the weights that its endpoint says stand behind it."""
     known = CATALOGUE.get(spec.model)
-    name = (known.repository if known else None) or spec.model
-    return PurePath(name).name.casefold()
+    behind = [part for part in (spec.server or "").split(", ") if "/" in part]
+    names = [(known.repository if known else None) or spec.model, *behind]
+    return {PurePath(name).name.casefold() for name in names}
 
 
 def _host(endpoint: str) -> str:

@@ -16,7 +16,7 @@ from workbench.experiments import axes as axis
 from workbench.experiments.arms import arm_names
 from workbench.experiments.execution import execute, kept_in
 from workbench.experiments.expectation import expected
-from workbench.experiments.judges import judge_name, same_model
+from workbench.experiments.judges import judge_name, judge_spec, same_model
 from workbench.experiments.lengths import fitted
 from workbench.experiments.plans import seed_for
 from workbench.experiments.ratings import SELF
@@ -61,7 +61,8 @@ def judgment(
     Args:
         run: Whose answers; each sample is rated by itself.
         judge: Who rates.
-        mode: Of the judge. With reasoning on, its thinking counts as new tokens too.
+        mode: Of the judge, with its system turn, as of every request. With reasoning on, its
+            thinking counts as new tokens too.
         temperature: Of the judge.
         max_tokens: Most new tokens of a judgment; ``None``: what the context leaves, as also
             where so many do not fit beside the prompt.
@@ -110,13 +111,18 @@ def judgment(
 
 
 def judge(
-    run_id: str, by: EngineSpec, *, store: Store | None = None, unrated: bool = False, **how: Any
+    run_id: str,
+    by: EngineSpec | str,
+    *,
+    store: Store | None = None,
+    unrated: bool = False,
+    **how: Any,
 ) -> Run:
     """Have a judge rate the answers of a stored run, and store the ratings with them.
 
     Args:
         run_id: The judged run's id, or the beginning of it.
-        by: Who rates.
+        by: Who rates; a name or an endpoint is what ``judges.judge_spec`` makes of it.
         store: Keeps the run and the judgment; default: the store of this folder.
         unrated: Only what has no rating yet.
         how: ``mode``, ``temperature``, ``max_tokens``, ``seed`` as ``judgment`` takes them, the
@@ -132,7 +138,8 @@ def judge(
     asked = {name: how.pop(name) for name in _HOW if name in how}
     with kept_in(store) as keeper:
         run = load(run_id, keeper)
-        plan = judgment(run, by, unrated=unrated, store=keeper, **asked)
+        rater = judge_spec(by) if isinstance(by, str) else by
+        plan = judgment(run, rater, unrated=unrated, store=keeper, **asked)
         done = execute(plan, store=keeper, **how)
         return rate(done.id, store=keeper)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -125,8 +126,48 @@ def test_thinking_has_its_price_and_a_sweep_its_caveats() -> None:
     told = findings(run_of(plan, tell, without=[len(plan) - 1], status="interrupted"))
     assert "A further right answer costs 20 tokens." in told
     assert "2 of 23 answers failed. 2 of 23 answers ended at the length limit." in told
-    assert "The run is not whole: 23 of 24 generations." in told
+    assert "The run is not whole: 23 of 24 generations, which need not" in told
     assert told.endswith("11 problems are few: others may turn out otherwise.")
+
+
+def told_of(right: dict[float, int], count: int, tokens: int = 9) -> str:
+    plan = sweep(problems(count), temperature=list(right))
+
+    def tell(cell: Cell) -> Told:
+        heat = cell.request.sampling.temperature
+        return Told(place(cell) < right[heat], int(tokens * (1 + heat)))
+
+    return findings(run_of(plan, tell))
+
+
+def test_five_problems_never_tell_settings_apart_and_six_do() -> None:
+    told = told_of({0: 5, 1: 0}, 5)
+    assert "5 problems are too few to tell settings apart" in told
+    for word in ("cannot be told from it", "chance explains", "problems are few", "Having been"):
+        assert word not in told
+    assert "ahead of 1 of the others by more than chance explains" in told_of({0: 6, 1: 0}, 6)
+
+
+def test_an_interval_never_contradicts_the_test_beside_it() -> None:
+    """Of few problems the bootstrap's interval is too narrow: it may leave out no difference."""
+    plan = sweep(problems(4), mode=["on", "off"])
+    right = {"on": 4, "off": 1}
+    told = findings(
+        run_of(
+            plan, lambda cell: Told(place(cell) < right[cell.request.mode], len(cell.request.mode))
+        )
+    )
+    assert "by 75 points (p = 0.25), which chance can explain." in told
+    assert "cannot be told" not in told
+
+
+def test_settings_that_were_right_equally_often_have_no_best() -> None:
+    told = told_of({0: 8, 1: 8}, 10, tokens=0)
+    assert told.startswith("All 2 settings were right equally often: 80% of 10 problems")
+    assert "best" not in told
+    assert re.search(r"An answer takes \d tokens on average in every setting\.", told)
+    told = told_of({0: 8, 0.5: 2, 1: 8}, 10)
+    assert told.startswith("Of 3 settings, greedy and 1 other were right most often: 80%")
 
 
 def test_a_comparison_is_told_too_and_seconds_alone_need_no_remark() -> None:
@@ -134,7 +175,7 @@ def test_a_comparison_is_told_too_and_seconds_alone_need_no_remark() -> None:
     told = findings(run)
     assert told.startswith("Of 3 settings, on was right most often: 100% of 30 problems")
     assert "ran beside others" not in told
-    assert "9 tokens and 0.9 s." in told
+    assert "An answer takes 9 tokens and 0.9 s on average in every setting." in told
     assert "few" not in told.replace("fewest", "")
 
 

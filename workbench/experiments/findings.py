@@ -19,6 +19,7 @@ from workbench.experiments.wording import (
     title,
 )
 
+LEVEL = 0.05  # of every test
 _FEW = 30  # problems below which a reader is warned
 _MOST = 3  # settings that are named one by one
 
@@ -28,7 +29,8 @@ def findings(run: Run) -> str:
 
     A rival cannot be told from the best setting where its paired interval or test allows
     for no difference. That the best one is ahead is said without reserve only where the
-    test holds at 5 % over all comparisons together (Bonferroni).
+    test holds at 5 % over all comparisons together (Bonferroni). Where problems are so few
+    that no difference could hold, that is all that is said of differences.
     Plain text; the name of a model in it is as untrusted as ever.
     """
     cells = grid_cells(run)
@@ -36,7 +38,8 @@ def findings(run: Run) -> str:
     if not asked:
         return "Nothing has been generated, so there is nothing to conclude."
     graded = [cell for cell in asked if cell.accuracy is not None]
-    parts = [*_right(graded), *effects(graded), *budget(graded), *_price(graded), *_spent(asked)]
+    moved = () if _too_few(graded) else effects(graded)
+    parts = [*_right(graded), *moved, *budget(graded), *_price(graded), *_spent(asked)]
     return " ".join([*parts, *_caveats(run, cells)])
 
 
@@ -77,20 +80,52 @@ def _right(cells: Sequence[GridCell]) -> Iterator[str]:
     if len(cells) == 1:
         yield f"{share(first.accuracy)} were answered rightly."
         return
-    name = title(first, cells)
-    yield (
-        f"Of {counted(len(cells), 'setting')}, {name} was right most often: "
-        f"{share(first.accuracy)}. Having been picked as the best of {len(cells)} on these "
-        f"problems, it may do less well on others."
-    )
-    yield from _rivals(first, cells)
+    equal = sum(_as_often(first, cell) for cell in cells) - 1
+    if equal == len(cells) - 1:
+        yield f"All {len(cells)} settings were right equally often: {share(first.accuracy)}."
+    else:
+        were = f"and {counted(equal, 'other')} were" if equal else "was"
+        yield (
+            f"Of {len(cells)} settings, {title(first, cells)} {were} right most often: "
+            f"{share(first.accuracy)}."
+        )
+    if _too_few(cells):
+        yield (
+            f"{_are(_problems(cells))} too few to tell settings apart: even all right against "
+            "none right can be chance."
+        )
+    elif equal < len(cells) - 1:
+        yield (
+            f"Having been picked as the best of {len(cells)} on these problems, it may do less "
+            "well on others."
+        )
+        yield from _rivals(first, cells)
+
+
+def _are(problems: int) -> str:
+    return f"{counted(problems, 'problem')} {'is' if problems == 1 else 'are'}"
+
+
+def _as_often(first: GridCell, other: GridCell) -> bool:
+    ours, theirs = first.accuracy, other.accuracy
+    return ours is not None and theirs is not None and abs(ours.value - theirs.value) < 1e-9
+
+
+def _problems(cells: Sequence[GridCell]) -> int:
+    """The most that a grid cell has a score for."""
+    return max((cell.accuracy.count for cell in cells if cell.accuracy is not None), default=0)
+
+
+def _too_few(cells: Sequence[GridCell]) -> bool:
+    """Whether no paired difference can hold: of n problems the least p there is is 2^(1 - n)."""
+    return len(cells) > 1 and 2.0 ** (1 - _problems(cells)) >= LEVEL
 
 
 def _rivals(first: GridCell, cells: Sequence[GridCell]) -> Iterator[str]:
     others = [cell for cell in cells if cell is not first]
     gaps = [(cell, gap) for cell in others if (gap := _gap(first, cell, "score")) is not None]
     alike = [cell for cell, gap in gaps if not gap.sure]
-    apart = sum(gap.sure and (gap.p_value or 0) * len(gaps) < 0.05 for _, gap in gaps)
+    apart = sum(gap.sure and (gap.p_value or 0) * len(gaps) < LEVEL for _, gap in gaps)
     rest = len(gaps) - len(alike) - apart
     if apart:
         allowed = f", {len(gaps)} comparisons allowed for" if len(gaps) > 1 else ""
@@ -136,6 +171,9 @@ def _spent(cells: Sequence[GridCell]) -> Iterator[str]:
         return
     low, high = min(told, key=_tokens), max(told, key=_tokens)
     alone = all(cell.alone for cell in told)
+    if _size(low, alone) == _size(high, alone):
+        yield f"An answer takes {_size(low, alone)} on average in every setting."
+        return
     yield (
         f"The shortest answers are those of {title(low, cells)}, {_size(low, alone)} on average; "
         f"the longest those of {title(high, cells)}, {_size(high, alone)}."
@@ -161,10 +199,12 @@ def _caveats(run: Run, cells: Sequence[GridCell]) -> Iterator[str]:
         if count:
             yield f"{count:,} of {total} {what}."
     if ended < len(run.plan):
-        yield f"The run is not whole: {ended:,} of {len(run.plan):,} generations."
+        yield (
+            f"The run is not whole: {ended:,} of {len(run.plan):,} generations, which need "
+            "not be like the rest."
+        )
     if not all(cell.alone for cell in cells):
         yield f"{capital(BATCHED)}: they are not compared."
-    counts = [cell.accuracy.count for cell in cells if cell.accuracy is not None]
-    if counts and max(counts) < _FEW:
-        few = "1 problem is" if max(counts) == 1 else f"{max(counts)} problems are"
-        yield f"{few} few: others may turn out otherwise."
+    count = _problems(cells)
+    if 0 < count < _FEW and not _too_few([cell for cell in cells if cell.accuracy]):
+        yield f"{_are(count)} few: others may turn out otherwise."

@@ -77,9 +77,12 @@ def _points(found: Difference, word: str) -> str:
 
 
 def _change_span(found: Difference) -> str:
+    """The interval; the test's p where it allows for no difference and the interval does not."""
     gap = found.estimate
     if gap.low is None or gap.high is None:
         return ""
+    if found.p_value is not None and not found.sure and (gap.low > 0 or gap.high < 0):
+        return f"p = {found.p_value:.2g}"  # of few problems the bootstrap's interval is too narrow
     return f"95% interval {signed(100 * gap.low)} to {signed(100 * gap.high)}"
 
 

@@ -272,14 +272,14 @@ def test_exports_have_the_whole_conversation(store: Store, tmp_path: Path) -> No
     with session() as opened:
         run = execute(plan(mode="on"), session=opened, store=store)
     lines = list(export(run.id, "jsonl", None, store=store))
-    assert sum("first of a | [first of a]" in line for line in map(str, lines)) == 0
     events = [codec.loads(line) for line in map(str, lines)]
     second = next(one for one in events if one.get("index") == 1)
-    assert [m["text"] for m in second["cell"]["request"]["messages"]] == [
-        "first of a",
-        "[first of a]",
-        "second of a",
-    ]
+    whole = ["first of a", "[first of a]", "second of a"]
+    assert [m["text"] for m in second["cell"]["request"]["messages"]] == whole
+    (log,) = export(run.id, "inspect", tmp_path, store=store)
+    samples = codec.loads(Path(log).read_text(encoding="utf-8"))["samples"]
+    (told,) = [one for one in samples if one["id"] == "a/2"]
+    assert [message["content"] for message in told["input"]][1:] == whole
 
 
 # --- a benchmark's own temperatures ---------------------------------------------------------------

@@ -20,7 +20,7 @@ from workbench.printable import one_line, printable
 from workbench.records import Score
 
 _SHOWN = 12  # answers without a rating in a table; --json has all
-_LINE = 70  # characters of a reason
+_LINE = 90  # characters of a reason
 
 
 def show(run: Run, out: Console) -> None:
@@ -96,7 +96,7 @@ def _missing(missing: Sequence[tuple[str, Score]]) -> Table:
             score.problem,
             arm,
             one_line(score.extracted, _LINE) if score.extracted else None,
-            one_line(score.reason, _LINE),
+            one_line(score.reason.partition("; ")[2], _LINE),  # the problem tells the turn
         )
         for arm, score in missing
     )

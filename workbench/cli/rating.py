@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.dispatch import do
-from workbench.cli.options import Context, Device, Engine, Json, RunId
+from workbench.cli.options import Context, Device, Json, RunId
 
 verbs = typer.Typer(rich_markup_mode=None)
 
@@ -25,7 +25,9 @@ def runs_judge(
     judge_model: Annotated[
         str | None, typer.Option(help="What the endpoint calls it; default: its only one.")
     ] = None,
-    engine: Engine = "exllama",
+    engine: Annotated[
+        str, typer.Option(help="Of a model that runs here: exllama, or reference (transformers).")
+    ] = "exllama",
     device: Device = None,
     context: Context = None,
     mode: Annotated[

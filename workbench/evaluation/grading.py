@@ -7,14 +7,13 @@ cancelled says nothing about the model and has no value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from workbench import thinking
 from workbench.errors import InvalidInput
-from workbench.evaluation.boxed import last_boxed
-from workbench.evaluation.graders import integers, letters, maths, verdict
+from workbench.evaluation.boxed import boxed_together, last_boxed
+from workbench.evaluation.graders import integers, letters, maths, normal, verdict
 from workbench.evaluation.graders.limits import LONGEST
 from workbench.evaluation.graders.verdict import Verdict, right, wrong
 from workbench.evaluation.graders.worker import Checker, shared
@@ -26,9 +25,6 @@ NEVER_CLOSED = "thinking never closed"
 NO_ANSWER = "no answer after the thinking"
 NOT_JUDGED = "not judged yet"
 NO_REFERENCE = "no answer to compare with"
-
-_SPACING = re.compile(r"\\[,;!: ]|[\s,$]|\\(?:left|right)(?![a-z])")
-_WRAPPED = re.compile(r"\\(?:text|mathrm|mbox)\{([^{}]*)\}")
 
 
 def grade(
@@ -67,11 +63,11 @@ def answered(generation: Generation) -> str:
 
 
 def same_answer(given: str, expected: str) -> bool:
-    """Equal as whole numbers where both are, else equal as text but for spacing and ``\\text``."""
-    left, right = _normal(given), _normal(expected)
-    if left == right:
+    """Equal as whole numbers where both are, else equal as text but for the way it is written."""
+    if normal.key(given) == normal.key(expected):
         return True
-    return _whole(left) is not None and _whole(left) == _whole(right)
+    number = normal.whole(given)
+    return number is not None and number == normal.whole(expected)
 
 
 def _verdict(problem: Problem, generation: Generation, checker: Checker) -> Verdict:
@@ -104,7 +100,7 @@ def _math(problem: Problem, answer: str, text: str, checker: Checker) -> Verdict
     box = last_boxed(text)
     if box is None:
         return wrong(None, verdict.NO_BOX, maths.BY)
-    return maths.read(box, answer, checker)
+    return maths.read(box, answer, checker, boxed_together(text))
 
 
 def _aime(problem: Problem, answer: str, text: str, checker: Checker) -> Verdict:
@@ -121,13 +117,3 @@ def _letter(problem: Problem, answer: str, text: str, checker: Checker) -> Verdi
 GRADERS: Mapping[str, Callable[[Problem, str, str, Checker], Verdict]] = MappingProxyType(
     {BOXED: _boxed, maths.BY: _math, integers.BY: _aime, letters.BY: _letter}
 )
-
-
-def _normal(text: str) -> str:
-    return _SPACING.sub("", _WRAPPED.sub(r"\1", text)).rstrip(".")
-
-
-def _whole(text: str) -> int | None:
-    # The length guards int(): Python refuses, and is slow on, thousands of digits.
-    match = re.fullmatch(r"([+-]?)0*(\d{1,300})(?:\.0*)?", text)
-    return int(match[1] + match[2]) if match else None

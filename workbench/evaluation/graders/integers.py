@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.evaluation.graders import maths, normal, verdict
-from workbench.evaluation.graders.limits import LONGEST, refusal
+from workbench.evaluation.graders.limits import LONGEST
 from workbench.evaluation.graders.verdict import Verdict, wrong
 from workbench.evaluation.graders.worker import Checker
 
@@ -21,9 +21,8 @@ def read(box: str, answer: str, checker: Checker) -> Verdict:
         answer: The right number.
         checker: Asked where the box is no number written out.
     """
-    refused = refusal(box)
-    if refused is not None:
-        return wrong(box[:LONGEST], refused, BY)
+    if not box or len(box) > LONGEST:
+        return wrong(box[:LONGEST], verdict.TOO_LONG if box else verdict.EMPTY, BY)
     number, wanted = normal.whole(box), normal.whole(answer)
     if number is None or wanted is None:
         return maths.read(box, answer, checker)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from workbench.evaluation.boxed import last_boxed
 from workbench.evaluation.graders import verdict
+from workbench.evaluation.graders.limits import LONGEST
 from workbench.evaluation.graders.verdict import Verdict, wrong
 
 BY = "letter"
@@ -24,7 +25,8 @@ NO_LETTER = "no letter in the box"
 _WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{(.*)\}", re.DOTALL)
 _WRAPPING = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _AROUND = re.compile(r"^(?:\*\*|\$|\s|\\[,;! ])+|(?:\*\*|\$|\s|\\[,;! ])+$")
-_LETTER = re.compile(r"\(?([A-D])\)?[.:]?")
+_NAMED = r"(?:(?i:option|choice|answer)\s*:?\s*)?"
+_LETTER = re.compile(rf"{_NAMED}\(?([A-D])\)?[.:]?")
 _LABEL = re.compile(r"(?:\(([A-D])\)|([A-D])[.):])(?=\s|\\|$).*", re.DOTALL)
 _OPTIONS = re.compile(
     r"\nChoices:\nA\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)\nLet's think step by step", re.DOTALL
@@ -32,6 +34,7 @@ _OPTIONS = re.compile(
 _STATED = re.compile(
     r"(?i:\banswer\b(?:\s+is)?)[\s:*]*(?:\$|\\text\{|\()*([A-D])(?=[).:,;*$}\]]|\s*$)"
 )
+_LONGEST_BOX = 4096  # characters; an option's whole text may be long
 _LONGEST_LINE = 400  # characters in which an answer is stated
 
 
@@ -51,8 +54,11 @@ def read(answered: str, answer: str, prompt: str) -> Verdict:
     if box is None:
         letter = _stated(answered)
         return _told(letter, answer, STATED) if letter else wrong(None, verdict.NO_BOX, BY)
+    if len(box) > _LONGEST_BOX:
+        return wrong(box[:LONGEST], verdict.TOO_LONG, BY)
     inner = _inner(box)
-    plain, labelled = _LETTER.fullmatch(inner), _LABEL.fullmatch(_WRAPPING.sub(r"\1", inner))
+    bare = _WRAPPING.sub(r"\1", inner)
+    plain, labelled = _LETTER.fullmatch(bare), _LABEL.fullmatch(bare)
     if plain:
         return _told(plain[1], answer, BOXED)
     if labelled:

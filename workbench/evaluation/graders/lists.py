@@ -15,6 +15,11 @@ def alike(wanted: str, given: str) -> tuple[str, str]:
     return wanted, given
 
 
+def parts(text: str) -> int:
+    """How many parts a bare list has; 1, if it is none."""
+    return text.count(",") + 1 if _bare(text) else 1
+
+
 def _tuple(text: str) -> bool:
     text = text.strip()
     return text.startswith("(") and text.endswith(")") and _bare(text[1:-1])

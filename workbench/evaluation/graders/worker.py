@@ -84,6 +84,8 @@ class Checker:
                 return known
             try:
                 outcome = self._ask(gold, given)
+                if outcome.reason == verdict.CRASHED:  # of it, or was it killed by somebody?
+                    outcome = self._ask(gold, given)
             except _NotStartedError:
                 self._end()
                 return Outcome(verdict.NOT_STARTED, "math-verify")
@@ -182,7 +184,8 @@ class _Process:
         self._child.stdin.write(json.dumps(question).encode() + b"\n")
         self._child.stdin.flush()
         reply = self._read(seconds)
-        assert reply["id"] == self._asked
+        if reply["id"] != self._asked:
+            raise EOFError
         return str(reply["said"])
 
     def end(self) -> None:

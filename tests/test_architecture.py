@@ -19,7 +19,7 @@ LONGEST_FUNCTION = 45  # lines, without the docstring; the habit is ten
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "printable"),
     ("records",),
-    ("thinking",),
+    ("thinking", "private"),
     ("codec", "chat", "sampling", "metrics", "counterfactual"),
     ("models", "store"),
     ("engines", "doctor"),

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench import codec
+from workbench import codec, private
 from workbench.errors import InvalidInput
 from workbench.experiments.run import Run, describe
 from workbench.records import Generation, Plan
@@ -87,22 +87,26 @@ class Evidence:
 
 
 def evidence(run: Run) -> Evidence:
-    """What a report tells of a run. The tokens of every generation are read once."""
+    """What a report tells of a run. The tokens of every generation are read once.
+
+    Of private problems it tells digests and lengths, no ids and no question.
+    """
+    whole = run.unveiled()
     return Evidence(
         id=run.id,
         status=run.status,
         plan=run.plan,
         environment=dict(run.environment),
-        generations={row["index"]: _recorded(run, row) for row in run.rows()},
+        generations={row["index"]: _recorded(run.plan, whole, row) for row in run.rows()},
     )
 
 
-def _recorded(run: Run, row: Mapping[str, Any]) -> Recorded:
-    generation = run.generations[row["index"]]
+def _recorded(plan: Plan, whole: Run, row: Mapping[str, Any]) -> Recorded:
+    generation = whole.generations[row["index"]]
     ids = generation.ids
     return Recorded(
         index=row["index"],
-        ids=ids,
+        ids=() if private.hides(plan.cells[row["index"]].problem) else ids,
         count=len(ids),
         digest=digest(ids),
         answer=answer_digest(generation),

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench import private
 from workbench.errors import InvalidInput
 from workbench.evaluation.grading import JUDGE, grade
 from workbench.experiments.arms import arm_names
 from workbench.experiments.execution import kept_in
 from workbench.experiments.wording import counted
-from workbench.records import Cell, Score
+from workbench.records import Cell, Problem, Score
 from workbench.store import RunRow, Store
 
 RIGHT, WRONG, PARTLY, UNGRADED = "right", "wrong", "in part", "ungraded"
@@ -115,13 +116,21 @@ def _told(
 ) -> Regrade:
     arms = arm_names(cells)
     changes = [
-        Change(index, after.problem, arms[index], old.get(index), after)
+        _change(index, arms[index], cells[index].problem, old.get(index), after)
         for index, after in sorted(new.items())
         if index not in old or _said(old[index]) != _said(after)
     ]
     before = _counts(arms, {index: old.get(index) for index in asked})
     after = _counts(arms, {index: new.get(index, old.get(index)) for index in asked})
     return Regrade(run, len(new), len(asked) - len(new), before, after, tuple(changes))
+
+
+def _change(
+    index: int, arm: str, problem: Problem | None, before: Score | None, after: Score
+) -> Change:
+    """Fit to be shown: of a private problem without what was read, but for a letter."""
+    was = None if before is None else private.score(before, problem)
+    return Change(index, after.problem, arm, was, private.score(after, problem))
 
 
 def _counts(arms: Sequence[str], scores: Mapping[int, Score | None]) -> dict[str, Counts]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench import chat, metrics, thinking
+from workbench import chat, metrics, private, thinking
 from workbench.experiments.stored import StoredGenerations
 from workbench.records import Cell, Generation, Plan, Score
 from workbench.store import GenerationRow, RunRow, Store
@@ -21,7 +21,11 @@ _BUDGET = "thinking_budget"  # a request's budget; ``thinking_tokens`` is the me
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A plan and what came of it."""
+    """A plan and what came of it.
+
+    Of private problems it has ids, letters, lengths and SHA-256 in the place of text and
+    tokens, so whatever is made of it may be shown; ``unveiled`` has the texts.
+    """
 
     id: str
     plan: Plan
@@ -64,6 +68,17 @@ class Run:
 
         grid = import_module("workbench.experiments.grid")  # which reads runs: not before them
         return pd.DataFrame([cell.row() for cell in grid.grid_cells(self)])
+
+    def unveiled(self) -> Run:
+        """The run with the texts of private problems, which are left out otherwise.
+
+        For this machine alone: what is made of it must not be published.
+        """
+        found = self.generations
+        if not isinstance(found, StoredGenerations) or not found.hides:
+            return self
+        plan, scores = found.run().plan, tuple(found.scores())
+        return replace(self, plan=plan, generations=found.unveiled(), scores=scores)
 
     def __str__(self) -> str:
         done = f"{len(self.generations)} of {len(self.plan)}"
@@ -161,8 +176,15 @@ def load(run: str, store: Store | None = None) -> Run:
 
 def stored_run(store: Store, row: RunRow, plan: Plan) -> Run:
     """What the store has of a run; its generations outlive the store object, not the file."""
-    found = StoredGenerations(store.path, row.id)
-    return Run(row.id, plan, row.environment, found, tuple(store.scores(row.id)), row.status)
+    hidden = {
+        index: cell.problem
+        for index, cell in enumerate(plan.cells)
+        if cell.problem is not None and cell.problem.private
+    }
+    found = StoredGenerations(store.path, row.id, hidden)
+    scores = (private.score(one, hidden.get(one.generation)) for one in store.scores(row.id))
+    told = private.plan(plan)
+    return Run(row.id, told, row.environment, found, tuple(scores), row.status)
 
 
 def _encodable(raw: Any) -> Any:

@@ -8,9 +8,13 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from workbench.records import Channel, Generation
-from workbench.store import Archive, GenerationRow
+from workbench import private
+from workbench.records import Channel, Generation, Problem, Score
+from workbench.store import Archive, GenerationRow, RunRow
+
+_NONE: Mapping[int, Problem] = MappingProxyType({})
 
 _RECENT = 20_000  # events kept of what was read last: about 7 MB
 
@@ -21,19 +25,23 @@ class StoredGenerations(Mapping[int, Generation]):
     What was looked at last is kept, as far as it is small; nothing else is held but the
     indices. Equal to any mapping of equal generations.
 
+    Of private problems neither questions nor texts are told, see ``workbench.private``.
+
     Args:
         path: The store's file. It is read, never written.
         run: The id of the run.
+        private: Index -> problem, of the problems whose texts must not be shown.
 
     Raises:
         InvalidInput: There is no such run; on looking: it has been deleted meanwhile.
         StoreError: The store cannot be read.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, run: str, private: Mapping[int, Problem] = _NONE) -> None:
         self._archive = Archive(path.absolute())  # the folder may be left meanwhile
         self._close = weakref.finalize(self, self._archive.close)
         self._run = run
+        self._private = private
         self._indices = tuple(self._archive.indices(run))
         self._recent: OrderedDict[int, Generation] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,7 +52,8 @@ class StoredGenerations(Mapping[int, Generation]):
             if found is None:
                 if index not in self:
                     raise KeyError(index)
-                found = self._archive.generation(self._run, index)
+                stored = self._archive.generation(self._run, index)
+                found = private.generation(stored, self._private.get(index))
             self._remember(index, found)
         return found
 
@@ -84,7 +93,24 @@ class StoredGenerations(Mapping[int, Generation]):
     def answers(self) -> Iterator[tuple[int, str]]:
         """Index and ``Generation.answer``, without making records of the tokens."""
         for index, text in self._archive.texts(self._run, Channel.ANSWER):
-            yield index, text.strip()
+            yield index, private.shown(text.strip(), self._private.get(index))
+
+    @property
+    def hides(self) -> bool:
+        """Whether texts are left out."""
+        return bool(self._private)
+
+    def run(self) -> RunRow:
+        """The run as it is stored: nothing is left out."""
+        return self._archive.run(self._run)
+
+    def scores(self) -> list[Score]:
+        """Its scores; nothing is left out."""
+        return self._archive.scores(self._run)
+
+    def unveiled(self) -> StoredGenerations:
+        """The same generations with all texts, for this machine alone."""
+        return StoredGenerations(self._archive.path, self._run)
 
     def _remember(self, index: int, generation: Generation) -> None:
         self._recent[index] = generation

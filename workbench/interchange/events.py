@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from workbench import codec
-from workbench.interchange import withheld
+from workbench import codec, private
 from workbench.records import Plan, Problem, Score
 from workbench.store import Store
 
@@ -22,7 +21,7 @@ def lines(store: Store, run: str) -> Iterator[str]:
     """
     plan = store.run(run).plan
     told = store.export(run)
-    if not any(withheld.private(cell.problem) for cell in plan.cells):
+    if not any(private.hides(cell.problem) for cell in plan.cells):
         return told
     return (codec.dumps(_public(codec.loads(line), plan)) for line in told)
 
@@ -30,15 +29,15 @@ def lines(store: Store, run: str) -> Iterator[str]:
 def _public(line: dict[str, Any], plan: Plan) -> dict[str, Any]:
     match line["type"]:
         case "run":
-            return line | {"plan": codec.to_json(withheld.plan(plan))}
+            return line | {"plan": codec.to_json(private.plan(plan))}
         case "score":
             return line | _score(line, plan.cells[line["generation"]].problem)
     problem = plan.cells[line["index"]].problem
-    if not withheld.private(problem):
+    if not private.hides(problem):
         return line
     read = (codec.event_from_json(event) for event in line["events"])
-    events = [codec.to_json(withheld.event(event, problem)) for event in read]
-    hidden = codec.to_json(withheld.cell(plan.cells[line["index"]]))
+    events = [codec.to_json(private.event(event, problem)) for event in read]
+    hidden = codec.to_json(private.cell(plan.cells[line["index"]]))
     return line | {"cell": line["cell"] | _unspecific(hidden), "events": events}
 
 
@@ -48,4 +47,4 @@ def _unspecific(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _score(line: dict[str, Any], problem: Problem | None) -> dict[str, Any]:
-    return codec.to_json(withheld.score(codec.from_json(Score, line), problem))
+    return codec.to_json(private.score(codec.from_json(Score, line), problem))

@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from workbench.errors import InvalidInput
-from workbench.experiments import Run, exporting, load
-from workbench.experiments.run import score_columns
-from workbench.interchange import events, inspect_log, lm_eval_results, withheld
+from workbench.experiments import exporting, load
+from workbench.interchange import events, inspect_log, lm_eval_results
 from workbench.interchange.files import write
 from workbench.records import Plan
 from workbench.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FORMATS: tuple[str, ...] = ("jsonl", "parquet", "inspect", "lm-eval")
 _TASK = re.compile(r"[A-Za-z0-9.-]+")
@@ -59,27 +54,10 @@ def export(
         return lines if out is None else (write(out, (f"{line}\n" for line in lines)),)
     row, loaded = store.run(run), load(run, store)
     if form == "parquet":
-        return (exporting.save(public_frame(loaded), out or Path(f"{row.id}.parquet")),)
+        return (exporting.save(loaded.frame(), out or Path(f"{row.id}.parquet")),)
     make = inspect_log.write_logs if form == "inspect" else lm_eval_results.write_results
     name = task or _task(loaded.plan)
-    return make(loaded, row.created, name, out or Path(f"{row.id}-{form}"))
-
-
-def public_frame(run: Run) -> pd.DataFrame:
-    """``run.frame()``; of private problems without what was answered."""
-    frame = run.frame()
-    problems = [run.plan.cells[index].problem for index in frame.get("index", ())]
-    if not any(map(withheld.private, problems)):
-        return frame
-    scores = {score.generation: score for score in run.scores}
-    for place, problem in enumerate(problems):
-        if withheld.private(problem):
-            row = frame.index[place]
-            score = scores.get(int(frame.at[row, "index"]))
-            told = score_columns(withheld.score(score, problem) if score else None)
-            frame.at[row, "extracted"], frame.at[row, "reason"] = told["extracted"], told["reason"]
-            frame.at[row, "answer"] = withheld.shown(frame.at[row, "answer"] or "", problem)
-    return frame
+    return make(loaded.unveiled(), row.created, name, out or Path(f"{row.id}-{form}"))
 
 
 def _task(plan: Plan) -> str:

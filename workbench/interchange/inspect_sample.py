@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from workbench import chat, metrics, thinking
+from workbench import chat, metrics, private, thinking
 from workbench.experiments import Run
-from workbench.interchange import withheld
 from workbench.interchange.conditions import Answered, Condition
 from workbench.interchange.measures import EXACT, score_name
 from workbench.records import Failed, Generation, Message, Problem
@@ -63,7 +62,7 @@ def _sample(
         "id": one.problem,
         "epoch": epoch,
         "input": asked,
-        "target": withheld.target(one.cell),
+        "target": private.target(one.cell),
         "messages": [*asked, reply],
         "output": _output(condition, one, reply),
         "metadata": _metadata(run, one),
@@ -76,13 +75,13 @@ def _sample(
 
 def _message(message: Message, problem: Problem | None) -> dict[str, Any]:
     # The system turn is the mode's own, and no part of the problem.
-    text = message.text if message.role == "system" else withheld.shown(message.text, problem)
+    text = message.text if message.role == "system" else private.shown(message.text, problem)
     return {"role": message.role, "content": text, "source": "input"}
 
 
 def _reply(condition: Condition, generation: Generation, problem: Problem | None) -> dict[str, Any]:
-    thought = withheld.shown(generation.thinking, problem)
-    answer = withheld.shown(generation.answer, problem)
+    thought = private.shown(generation.thinking, problem)
+    answer = private.shown(generation.answer, problem)
     reasoning = {"type": "reasoning", "reasoning": thought}
     content = [reasoning, {"type": "text", "text": answer}] if thought else answer
     return {
@@ -133,7 +132,7 @@ def _metadata(run: Run, one: Answered) -> dict[str, Any]:
         if problem.order:
             known["order"] = list(problem.order)
         if problem.private:
-            known["prompt_sha256"] = withheld.sha256(problem.prompt)
+            known["prompt_sha256"] = private.sha256(problem.prompt)
     return known
 
 
@@ -145,7 +144,7 @@ def _working(one: Answered) -> float | None:
 def _scores(one: Answered) -> dict[str, Any]:
     if one.score is None or one.score.value is None:
         return {}
-    given = withheld.score(one.score, one.cell.problem)
+    given = private.score(one.score, one.cell.problem)
     name = score_name(one)
     value = dict(_VERDICTS).get(one.score.value, one.score.value) if name == EXACT else given.value
     told = {

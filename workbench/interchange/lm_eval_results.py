@@ -18,9 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workbench import __version__
+from workbench import __version__, private
 from workbench.experiments import Run
-from workbench.interchange import withheld
 from workbench.interchange.conditions import Condition, conditions
 from workbench.interchange.files import json_text, write
 from workbench.interchange.lm_eval_samples import FILTER, samples
@@ -52,7 +51,7 @@ def write_results(run: Run, created: datetime, task: str, folder: Path) -> tuple
             file = folder / place / f"samples_{name}_{moment}.jsonl"
             written.append(write(file, (f"{json_text(row)}\n" for row in rows)))
             sums = (row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows)
-            hashes[name] = withheld.sha256("".join(sums))
+            hashes[name] = private.sha256("".join(sums))
         told = _results(created, task, own, place) | {"task_hashes": hashes}
         written.append(write(folder / place / f"results_{moment}.json", [json_text(told)]))
     return tuple(written)

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench import chat
+from workbench import chat, private
 from workbench.experiments import Run
-from workbench.interchange import withheld
 from workbench.interchange.conditions import Answered, Condition
 from workbench.interchange.measures import scores
 from workbench.records import Message
@@ -40,12 +39,12 @@ def _sample(
     run: Run, place: int, answered: Sequence[Answered], settings: dict[str, Any]
 ) -> dict[str, Any]:
     cell = answered[0].cell
-    shown, problem = withheld.cell(cell), cell.problem
+    shown, problem = private.cell(cell), cell.problem
     doc: dict[str, Any] = {"id": answered[0].problem, "question": shown.request.messages[-1].text}
     if problem is not None:
         doc |= {"group": problem.group, "subject": problem.subject}
         doc |= {"order": list(problem.order)} if problem.order else {}
-    target = withheld.target(cell)
+    target = private.target(cell)
     prompt = chat.shown(chat.segments(*chat.conversation(shown.request)))
     whole = chat.shown(chat.segments(*chat.conversation(cell.request)))
     read = [_extracted(one) for one in answered]
@@ -54,20 +53,20 @@ def _sample(
         "doc": doc,
         "target": target,
         "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": settings}},
-        "resps": [[withheld.shown(run.generations[a.index].text_of(), problem) for a in answered]],
+        "resps": [[private.shown(run.generations[a.index].text_of(), problem) for a in answered]],
         "filtered_resps": [read] if len(read) > 1 else read,
         "filter": FILTER,
         **_values(answered),
-        "doc_hash": withheld.sha256(json.dumps(doc, indent=2, ensure_ascii=False)),
-        "prompt_hash": withheld.sha256(whole),
-        "target_hash": withheld.sha256(target),
+        "doc_hash": private.sha256(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": private.sha256(whole),
+        "target_hash": private.sha256(target),
     }
 
 
 def _extracted(one: Answered) -> str:
     if one.score is None:
         return ""
-    return withheld.score(one.score, one.cell.problem).extracted or ""
+    return private.score(one.score, one.cell.problem).extracted or ""
 
 
 def _values(answered: Sequence[Answered]) -> dict[str, Any]:

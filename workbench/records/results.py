@@ -122,7 +122,7 @@ class Expected:
         return f"about {_round(self.output_tokens):,} tokens, {time}{ground}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """What an experiment will do, described before it costs anything.
 
@@ -145,6 +145,10 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def __repr__(self) -> str:
+        """In few words: a notebook shows it, and questions may be private."""
+        return f"<{self.title}>"
 
     def __str__(self) -> str:
         if self.expected is None and self.kind != "sweep":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench import private
 from workbench.errors import InvalidInput, StoreError
-from workbench.experiments import load
+from workbench.experiments import Run, load
 from workbench.experiments.evidence import Evidence, evidence, unpack
 from workbench.pages.manifest import RUN_TYPE
 from workbench.printable import one_line
@@ -39,7 +41,7 @@ def runs_of(report: str, store: Store | None = None) -> tuple[Evidence, ...]:
         StoreError: The store cannot be read.
     """
     if not is_file(report):
-        return (evidence(load(report, store)),)
+        return (_stored(load(report, store)),)
     path = Path(report)
     found = list(_packed(path, _text(path)))
     if not found:
@@ -89,11 +91,27 @@ def _in_notebook(notebook: Any) -> Iterator[Any]:
 def _evidence(path: Path, packed: dict[str, Any], store: Store | None) -> Evidence:
     """Reports of the first version only name their run: the store must have it."""
     if packed.keys() != {"id"}:
-        return unpack(packed)
+        return _with_questions(unpack(packed), store)
     try:
-        return evidence(load(str(packed["id"]), store))
+        return _stored(load(str(packed["id"]), store))
     except (InvalidInput, StoreError) as error:
         raise InvalidInput(
             f"{path.name} only names its run, and {one_line(error.message, 200)}",
             remedy="Verify it where it was made, or make it again with this version.",
         ) from None
+
+
+def _stored(run: Run) -> Evidence:
+    """Of a run that is here, with the questions that must not be published."""
+    return replace(evidence(run), plan=run.unveiled().plan)
+
+
+def _with_questions(told: Evidence, store: Store | None) -> Evidence:
+    """A report leaves private questions out; the store it was made with has them."""
+    if not private.withheld(told.plan.cells):
+        return told
+    try:
+        plan = load(told.id, store).unveiled().plan
+    except (InvalidInput, StoreError):
+        return told
+    return replace(told, plan=plan) if private.plan(plan) == told.plan else told

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from workbench import private
 from workbench.errors import InvalidInput, ModelError
 from workbench.experiments import Run, execute
 from workbench.experiments.arms import arm_names
@@ -86,9 +87,15 @@ def at_hand(
 
     Raises:
         ModelError: A model is not on this machine.
-        InvalidInput: One model is given, and the report has several.
+        InvalidInput: One model is given, and the report has several; or its questions are
+            private, and are not in the store here.
     """
     plan = recorded.plan
+    if private.withheld(plan.cells):
+        raise InvalidInput(
+            "The report leaves out its questions, which must not be published.",
+            remedy="Verify it where it was made: the run store there has them.",
+        )
     models = dict.fromkeys(cell.spec.model for cell in plan.cells)
     if model is not None and len(models) > 1:
         raise InvalidInput(
@@ -177,12 +184,12 @@ def _concurrency(recorded: Evidence) -> int | None:
 
 
 def _compared(recorded: Evidence, run: Run, chosen: Sequence[int], left_out: int) -> Verification:
-    arms = arm_names(recorded.plan.cells)
+    arms, whole = arm_names(recorded.plan.cells), run.unveiled()
     scores = {score.generation: score.value for score in run.scores}
     divergences, ratios = [], []
     answers = graded = same_scores = 0
     for place, index in enumerate(chosen):
-        then, now = recorded.generations[index], run.generations[place]
+        then, now = recorded.generations[index], whole.generations[place]
         if digest(now.ids) != then.digest or not now.ok:
             divergences.append(_divergence(recorded.plan.cells[index], arms[index], then, now))
         answers += answer_digest(now) == then.answer

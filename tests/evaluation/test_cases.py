@@ -46,8 +46,9 @@ def generation(output: str, mode: Mode = Mode.ON) -> Generation:
     """The output as an engine gives it out, a few characters at a time."""
     splitter = thinking.Splitter()
     events: list[Event] = [Started(0.0, 5)]
-    for start in range(0, len(output), 7):
-        piece = Chunk(0.1, (start,), output[start : start + 7], Channel.ANSWER)
+    size = max(7, len(output) // 500)
+    for start in range(0, len(output), size):
+        piece = Chunk(0.1, (start,), output[start : start + size], Channel.ANSWER)
         events += splitter.feed(piece)
     events += [*splitter.close(), Finished(1.0, "stop")]
     request = Request((Message("user", "?"),), mode)

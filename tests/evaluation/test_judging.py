@@ -359,6 +359,27 @@ def test_answers_that_failed_are_not_judged(store: Store) -> None:
     assert "\n\n" in texts[0].partition("ASSISTANT'S ANSWER")[2], "an empty answer is shown"
 
 
+def test_private_answers_are_judged_and_not_shown(store: Store, tmp_path: Path) -> None:
+    secret = [replace(problem, private=True) for problem in PROBLEMS[2:4]]
+    with asking() as session:
+        made = execute(sweep(secret, engine=ASKED), session=session, store=store)
+    seen: list[str] = []
+
+    def attentive(request: Request) -> str:
+        seen.append(request.messages[0].text)
+        return by_turn(request)
+
+    done = rated(load(made.id, store), store, attentive)
+    assert [score.value for score in done.scores] == [8.0, 5.0]
+    assert "Why 104?" in max(seen, key=len)
+    assert "two brothers" in max(seen, key=len)
+    judgment = load(store.runs()[0].id, store)
+    assert "104?" not in f"{judgment.plan} {dict(judgment.generations)} {judgment.scores}"
+    assert rate(judgment.id, store=store).scores == done.scores
+    with pytest.raises(InvalidInput, match="has private problems"):
+        write_sheet(done, tmp_path / "a.csv")
+
+
 # --- who judges -----------------------------------------------------------------------------------
 
 

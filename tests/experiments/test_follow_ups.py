@@ -280,6 +280,16 @@ def test_exports_have_the_whole_conversation(store: Store, tmp_path: Path) -> No
     samples = codec.loads(Path(log).read_text(encoding="utf-8"))["samples"]
     (told,) = [one for one in samples if one["id"] == "a/2"]
     assert [message["content"] for message in told["input"]][1:] == whole
+    made = export(run.id, "lm-eval", tmp_path / "lm-eval", store=store)
+    lines = [
+        codec.loads(line)
+        for file in map(Path, made)
+        if file.suffix == ".jsonl"
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    prompts = {one["doc"]["id"]: one["arguments"]["gen_args_0"]["arg_0"] for one in lines}
+    assert "[first of a]" in prompts["a/2"]
+    assert "first of b" not in prompts["a/2"]
 
 
 # --- a benchmark's own temperatures ---------------------------------------------------------------
@@ -308,3 +318,16 @@ def test_temperatures_by_category_are_in_the_plan(monkeypatch: pytest.MonkeyPatc
         evaluate("mtbench", engine=SPEC, temperatures="benchmark", temperature=0.3)
     with pytest.raises(InvalidInput, match=re.escape("arithmetic has no temperatures")):
         evaluate("arithmetic", engine=SPEC, temperatures="benchmark")
+
+
+def test_the_embedded_model_goes_on_with_its_own_answer(store: Store) -> None:
+    asked = [
+        problem
+        for number, (a, b, c) in enumerate([(18, 28, 29), (41, 17, 5), (33, 12, 20)])
+        for problem in (
+            Problem(f"{number}/1", f"What is {a} + {b}?", str(a + b)),
+            Problem(f"{number}/2", f"Now add {c} to that.", str(a + b + c), follows=f"{number}/1"),
+        )
+    ]
+    run = execute(sweep(asked, temperature=0), store=store)
+    assert [score.value for score in run.scores] == [1.0] * 6

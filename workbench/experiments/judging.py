@@ -77,6 +77,7 @@ def judgment(
     Raises:
         InvalidInput: There is nothing to rate, or a value that cannot be.
     """
+    run = run.unveiled()  # the prompts are as private as the problems, and marked so
     (arm,) = axis.modes([mode])
     rated = {score.generation for score in run.scores if score.value is not None}
     chosen = [index for index in to_judge(run) if not (unrated and index in rated)]
@@ -166,8 +167,8 @@ def rate(judgment_id: str, *, store: Store | None = None) -> Run:
         StoreError: The runs cannot be read, or the scores cannot be kept.
     """
     with kept_in(store) as keeper:
-        done = load(judgment_id, keeper)
-        run = load(judged_run(done.plan), keeper)
+        done = load(judgment_id, keeper).unveiled()
+        run = load(judged_run(done.plan), keeper).unveiled()
         if run.status == "running":
             raise InvalidInput(
                 f"Run {run.id} is still running.", remedy="Stop it, or wait until it has ended."

@@ -44,7 +44,8 @@ def write_sheet(run: Run, path: str | Path, *, seed: int = 0) -> Path:
         The path, absolute.
 
     Raises:
-        InvalidInput: There is nothing to rate, another suffix, or there is such a file.
+        InvalidInput: There is nothing to rate, a problem is private, another suffix, or there
+            is such a file.
         StoreError: The file cannot be written.
     """
     target = Path(path).expanduser().absolute()
@@ -53,6 +54,11 @@ def write_sheet(run: Run, path: str | Path, *, seed: int = 0) -> Path:
     if target.exists():
         raise InvalidInput(
             f"{target} is there already, perhaps with ratings.", remedy="Choose another name."
+        )
+    if any(cell.problem is not None and cell.problem.private for cell in run.plan.cells):
+        raise InvalidInput(
+            f"Run {run.id} has private problems, whose texts are written to no file.",
+            remedy="Have a model that runs here rate them (--judge).",
         )
     conversations: dict[int, list[int]] = {}
     for index in to_judge(run):

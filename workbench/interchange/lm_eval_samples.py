@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workbench import chat, private
 from workbench.experiments import Run
 from workbench.interchange.conditions import Answered, Condition
 from workbench.interchange.measures import scores
-from workbench.records import Message
+from workbench.records import Cell, Message
 
 FILTER = "none"
 
@@ -30,7 +31,7 @@ def samples(run: Run, condition: Condition, settings: dict[str, Any]) -> Iterato
     for problem, answered in condition.by_problem().items():
         prompts: dict[tuple[Message, ...], list[Answered]] = {}
         for one in answered:
-            prompts.setdefault(one.cell.request.messages, []).append(one)
+            prompts.setdefault(_cell(run, one).request.messages, []).append(one)
         for alike in prompts.values():
             yield _sample(run, places[problem], alike, settings)
 
@@ -38,7 +39,7 @@ def samples(run: Run, condition: Condition, settings: dict[str, Any]) -> Iterato
 def _sample(
     run: Run, place: int, answered: Sequence[Answered], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    cell = answered[0].cell
+    cell = _cell(run, answered[0])
     shown, problem = private.cell(cell), cell.problem
     doc: dict[str, Any] = {"id": answered[0].problem, "question": shown.request.messages[-1].text}
     if problem is not None:
@@ -61,6 +62,13 @@ def _sample(
         "prompt_hash": private.sha256(whole),
         "target_hash": private.sha256(target),
     }
+
+
+def _cell(run: Run, one: Answered) -> Cell:
+    """The cell; a follow-up with the conversation that it was asked with."""
+    if one.cell.follows is None:
+        return one.cell
+    return replace(one.cell, request=run.generations[one.index].request)
 
 
 def _extracted(one: Answered) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -27,30 +26,7 @@ from workbench.evaluation.problems import arithmetic_suite
 from workbench.evaluation.suites import SUITES, suite
 from workbench.records import Cell, EngineSpec, Message, Mode, Request
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = {
-    "math500": "math500.jsonl",
-    "aime25": "aime25.jsonl",
-    "gsm8k": "gsm8k_test.jsonl",
-    "mtbench": "mt_bench_question.jsonl",
-}
-
-
-def folder() -> Path:
-    """Where the benchmarks' real files lie; the tests that need them are skipped without."""
-    named = os.environ.get("WORKBENCH_BENCHMARK_DATA")
-    near = [base / "shared" / "data" for base in (ROOT.parent, ROOT.parent.parent)]
-    found = [place for place in ([Path(named)] if named else near) if place.is_dir()]
-    if not found:
-        pytest.skip("no benchmark data: name its folder in WORKBENCH_BENCHMARK_DATA")
-    return found[0]
-
-
-def real(name: str) -> Path:
-    path = folder() / FILES[name]
-    if not path.is_file():
-        pytest.skip(f"{FILES[name]} is not among the benchmark data")
-    return path
+Real = Callable[[str], Path]
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -126,7 +102,7 @@ def test_an_unknown_name() -> None:
 # --- the real files -------------------------------------------------------------------------------
 
 
-def test_math500_all_rows() -> None:
+def test_math500_all_rows(real: Real) -> None:
     problems = benchmarks.load("math500", real("math500"))
     assert len({problem.id for problem in problems}) == 500
     levels = Counter(problem.group for problem in problems)
@@ -148,25 +124,25 @@ def test_math500_all_rows() -> None:
         assert not problem.private
 
 
-def test_the_pinned_checksum_is_the_real_files() -> None:
+def test_the_pinned_checksum_is_the_real_files(real: Real) -> None:
     found = hashlib.sha256(real("math500").read_bytes()).hexdigest()
     assert found == benchmarks.benchmark("math500").sources[0].sha256
 
 
-def test_aime25_all_rows() -> None:
+def test_aime25_all_rows(real: Real) -> None:
     problems = benchmarks.load("aime25", real("aime25"))
     assert [problem.id for problem in problems] == [f"aime25-{n}" for n in range(30)]
     assert Counter(problem.group for problem in problems) == {"AIME I": 15, "AIME II": 15}
     assert all(str(int(problem.answer or "")) == problem.answer for problem in problems)
 
 
-def test_gsm8k_all_rows() -> None:
+def test_gsm8k_all_rows(real: Real) -> None:
     problems = benchmarks.load("gsm8k", real("gsm8k"))
     assert len({problem.id for problem in problems}) == 1319
     assert all(str(int(problem.answer or "")) == problem.answer for problem in problems)
 
 
-def test_mtbench_all_rows() -> None:
+def test_mtbench_all_rows(real: Real) -> None:
     problems = benchmarks.load("mtbench", real("mtbench"))
     assert set(Counter(problem.group for problem in problems).values()) == {20}
     assert len(problems) == 160
@@ -188,7 +164,7 @@ def test_mtbench_all_rows() -> None:
     assert "The area of the triangle is 0" in triangle.references[0]  # kept as it is
 
 
-def test_the_same_rows_as_csv_in_any_order(tmp_path: Path) -> None:
+def test_the_same_rows_as_csv_in_any_order(tmp_path: Path, real: Real) -> None:
     rows = rows_of(real("math500"))
     path = tmp_path / "mine.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -198,7 +174,7 @@ def test_the_same_rows_as_csv_in_any_order(tmp_path: Path) -> None:
     assert benchmarks.load("math500", path) == benchmarks.load("math500", real("math500"))[::-1]
 
 
-def test_the_hubs_parquet(tmp_path: Path) -> None:
+def test_the_hubs_parquet(tmp_path: Path, real: Real) -> None:
     path = tmp_path / "test.parquet"
     parquet.write_table(pa.Table.from_pylist(rows_of(real("gsm8k"))), path)
     assert benchmarks.load("gsm8k", path) == benchmarks.load("gsm8k", real("gsm8k"))
@@ -207,7 +183,7 @@ def test_the_hubs_parquet(tmp_path: Path) -> None:
         benchmarks.load("gsm8k", path)
 
 
-def test_some_are_spread_over_all() -> None:
+def test_some_are_spread_over_all(real: Real) -> None:
     some = benchmarks.load("mtbench", real("mtbench"), limit=8)
     assert len({problem.group for problem in some}) == 8
     assert len(some) == 16, "both turns of every question"
@@ -264,6 +240,7 @@ def test_a_file_that_is_not_the_benchmarks(
     name: str,
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
     says: str,
+    real: Real,
 ) -> None:
     path = write(tmp_path / "mine.jsonl", change(rows_of(real(name))))
     with pytest.raises(InvalidInput, match=says) as caught:
@@ -296,7 +273,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         benchmarks.load("math500", tmp_path)
 
 
-def test_questions_without_their_references(tmp_path: Path) -> None:
+def test_questions_without_their_references(tmp_path: Path, real: Real) -> None:
     path = write(tmp_path / "question.jsonl", rows_of(real("mtbench")))
     with pytest.raises(InvalidInput, match=r"reference answers of .* are not beside it"):
         benchmarks.load("mtbench", path)

@@ -140,7 +140,9 @@ def test_a_model_that_would_be_misread(
 
 
 def test_an_unknown_engine_and_device(refused: Refused, model_folder: Path) -> None:
-    assert "Choose exllama or reference." in refused("compare", ASK, "--engine", "llama.cpp")
+    assert "Choose one of exllama, reference, remote." in refused(
+        "compare", ASK, "--engine", "llama.cpp"
+    )
     said = refused("compare", ASK, "--model", str(model_folder), "--device", "cuda:7")
     assert "Choose cpu or cuda:0" in said
 
@@ -153,7 +155,7 @@ def test_an_unknown_engine_and_device(refused: Refused, model_folder: Path) -> N
     [
         ("--temperature", "-0.1", "temperature is -0.1; it must be at least 0.", "try 0.6"),
         ("--temperature", "nan", "temperature is nan", "try 0.6"),
-        ("--temperature", "inf", "temperature is inf", "try 0.6"),
+        ("--temperature", "inf", "temperature is inf; it must be a finite number", "try 0.6"),
         ("--top-p", "0", "top-p is 0.0; it must be above 0 and at most 1.", "Try 0.95"),
         ("--top-p", "1.01", "top-p is 1.01", "Try 0.95"),
         ("--top-p", "nan", "top-p is nan", "Try 0.95"),
@@ -162,6 +164,7 @@ def test_an_unknown_engine_and_device(refused: Refused, model_folder: Path) -> N
         ("--repetition-penalty", "0", "repetition penalty is 0.0", "1 is none"),
         ("--max-tokens", "0", "max-tokens is 0; it must be at least 1.", "no limit"),
         ("--max-tokens", "-5", "max-tokens is -5", "no limit"),
+        ("--thinking-tokens", "-1", "thinking-tokens is -1; it must be at least 0.", "no limit"),
         ("--samples", "0", "0 samples were asked for.", "at least one"),
         ("--mode", "maybe", "There is no mode 'maybe'.", "Choose from on, off, off_prefilled."),
         ("--mode", ",", "No mode was chosen.", "Choose from on, off, off_prefilled."),

@@ -202,6 +202,16 @@ def test_sampling_settings_reach_every_arm(
         assert one["seed"] == experiments.plans.seed_for(3, "prompt-1", 0)
 
 
+def test_a_thinking_budget_reaches_every_arm(
+    scripted: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", QUESTION, "--json", "--thinking-tokens", "4", "--mode", "on,off"]) == 0
+    found = document(capsys.readouterr().out)["generations"]
+    assert [one["thinking_budget"] for one in found] == [4, 4]
+    assert found[0]["thinking_tokens"] <= 6
+    assert found[0]["answer_tokens"] > 0
+
+
 def test_a_dash_reads_the_prompt_from_stdin(
     scripted: Use, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

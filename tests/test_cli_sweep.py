@@ -389,6 +389,7 @@ def test_no_whole_number(text: str) -> None:
         (["--temperature", "-0.5"], "temperature is -0.5; it must be at least 0."),
         (["--temperature", "0.5,0.5"], "temperature has 0.5 twice."),
         (["--temperature", "0:1:0.5,1"], "temperature has 1.0 twice."),
+        (["--temperature", "1e999"], "temperature is inf; it must be a finite number, at least 0."),
         (["--temperature", "none"], "neither a number nor a range"),
         (["--top-p", "0:1:0.5"], "top-p is 0.0; it must be above 0"),
         (["--top-k", "1.5"], "--top-k has the value 1.5, which is no whole number."),

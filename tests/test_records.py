@@ -73,6 +73,13 @@ def test_a_request_needs_a_question(messages: tuple[Message, ...]) -> None:
         Request(messages)
 
 
+def test_a_bound_that_is_passed_is_the_one_that_is_named() -> None:
+    with pytest.raises(InvalidInput, match="alternatives is 2000; it must be at most 1,000"):
+        Request((Message("user", "?"),), alternatives=2000)
+    with pytest.raises(InvalidInput, match="temperature is nan; it must be a finite number, at"):
+        Sampling(temperature=float("nan"))
+
+
 def test_a_generation_reads_its_channels() -> None:
     made = generation(
         Started(0.0, 3),

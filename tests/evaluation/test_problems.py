@@ -36,6 +36,11 @@ def test_no_problems_are_refused() -> None:
         arithmetic_suite(0)
 
 
+def test_more_than_there_are_is_refused_and_not_looked_for() -> None:
+    with pytest.raises(InvalidInput, match="10,001 problems were asked for; the embedded suite"):
+        arithmetic_suite(10_001)
+
+
 def test_a_prompt_is_a_problem_without_an_answer() -> None:
     assert as_problem("Why?", 2) == Problem("prompt-2", "Why?")
     assert as_problem(Problem("x", "?")) == Problem("x", "?")

@@ -48,6 +48,11 @@ def recorded(store: Store, plan: Plan = PLAN) -> str:
     return run
 
 
+def test_a_file_may_be_named_as_text(tmp_path: Path) -> None:
+    with Store(str(tmp_path / "runs.sqlite")) as store:
+        assert recorded(store) == store.runs()[0].id
+
+
 def test_live_and_replay_are_the_same_events(store: Store) -> None:
     run = recorded(store)
     with Store(store.path, read_only=True) as other:

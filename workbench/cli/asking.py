@@ -30,6 +30,9 @@ def compare(
     top_k: Annotated[int | None, typer.Option(help="Most likely tokens kept; 0: all.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Least relative probability kept.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    thinking_tokens: Annotated[
+        int | None, typer.Option(help="Thinking is closed at so many, and an answer follows.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most new tokens an answer.")] = None,
     seed: Annotated[int, typer.Option(help="Of the run.")] = 0,
     samples: Annotated[int, typer.Option(help="Repeats in each arm that draws.")] = 1,
@@ -49,6 +52,7 @@ def compare(
         "top_k": top_k,
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
+        "thinking_tokens": thinking_tokens,
         "max_tokens": max_tokens,
     }
     do(

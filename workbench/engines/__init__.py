@@ -72,7 +72,7 @@ def open_engine(spec: EngineSpec) -> Engine:
 def _refuse_unknown(spec: EngineSpec) -> None:
     if spec.kind not in KINDS:
         raise InvalidInput(
-            f"There is no engine called {spec.kind!r}.", remedy=f"Choose {' or '.join(KINDS)}."
+            f"There is no engine called {spec.kind!r}.", remedy=f"Choose one of {', '.join(KINDS)}."
         )
     if spec.endpoint is not None and spec.kind != "remote":
         raise InvalidInput(

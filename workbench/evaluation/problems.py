@@ -6,6 +6,8 @@ from workbench.errors import InvalidInput
 from workbench.models.demo import arithmetic
 from workbench.records import Problem
 
+MOST = 10_000  # problems of the suite: of the easy ones there are few more than a third of it
+
 DIFFICULTIES: tuple[str, ...] = arithmetic.DIFFICULTIES
 
 
@@ -22,7 +24,7 @@ def arithmetic_suite(
         difficulties: Some of easy, medium, hard.
 
     Raises:
-        InvalidInput: An unknown difficulty, or none, or fewer than one problem.
+        InvalidInput: An unknown difficulty, or none, or not 1 to 10,000 problems.
     """
     unknown = [name for name in difficulties if name not in DIFFICULTIES]
     if unknown or not difficulties:
@@ -32,6 +34,11 @@ def arithmetic_suite(
         )
     if count < 1:
         raise InvalidInput(f"{count} problems were asked for.", remedy="Ask for at least one.")
+    if count > MOST:
+        raise InvalidInput(
+            f"{count:,} problems were asked for; the embedded suite has {MOST:,}.",
+            remedy=f"Ask for at most {MOST:,}; for more answers, take several samples of each.",
+        )
     each = -(-count // len(difficulties))
     columns = [arithmetic.problems(_known(name), each, seed) for name in difficulties]
     mixed = [problem for row in zip(*columns, strict=True) for problem in row]

@@ -143,6 +143,8 @@ def _check_range(
     if math.isfinite(value) and inside:
         return
     bounds = f"{'above' if open_low else 'at least'} {low:g}"
+    if not math.isfinite(value):
+        bounds = f"a finite number, {bounds}"
     if math.isfinite(high):
         bounds += f" and at most {high:g}"
     raise InvalidInput(f"{name} is {value}; it must be {bounds}.", remedy=remedy)
@@ -151,4 +153,5 @@ def _check_range(
 def _check_count(name: str, value: int | None, least: int, remedy: str, most: int = 2**31) -> None:
     if value is None or least <= value <= most:
         return
-    raise InvalidInput(f"{name} is {value}; it must be at least {least}.", remedy=remedy)
+    bounds = f"at least {least}" if value < least else f"at most {most:,}"
+    raise InvalidInput(f"{name} is {value}; it must be {bounds}.", remedy=remedy)

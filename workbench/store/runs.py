@@ -38,8 +38,8 @@ class Store(Archive):
         read_only: Refuse to write.
     """
 
-    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
-        super().__init__(home() / "runs.sqlite" if path is None else path)
+    def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
+        super().__init__(home() / "runs.sqlite" if path is None else Path(path))
         self._read_only = read_only
         self._writing = Database(self.path)
         self._writer = Writer(self._writing)

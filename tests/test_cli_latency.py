@@ -56,6 +56,9 @@ def test_a_table_a_paragraph_and_the_run(capsys: pytest.CaptureFixture[str]) -> 
     assert "The most requests that met time to first token 9 s" in " ".join(said.split())
     assert f"Kept as run {Store().runs()[0].id}" in said
     assert "\x1b" not in said
+    assert run(["runs", "show", Store().runs()[0].id, "--no-text"]) == 0
+    again = capsys.readouterr().out
+    assert "the first token came after 70 ms" in " ".join(again.split())
 
 
 @pytest.mark.usefixtures("scripted")

@@ -126,6 +126,9 @@ def test_the_cost_comes_first_then_lines_then_the_table(
     assert places == sorted(places)
     (row,) = [line for line in out.splitlines() if line.split()[:2] == ["0.5", "2"]]
     assert row.split()[2] == "100%"
+    assert "latency is that of a batch, its queue included" in " ".join(out.split())
+    assert run(["runs", "show", Store(read_only=True).runs()[0].id, "--no-text"]) == 0
+    assert row in capsys.readouterr().out.splitlines()
 
 
 def test_a_dry_run_asks_nothing(suite: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

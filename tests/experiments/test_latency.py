@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import InvalidInput, ModelError
 from workbench.experiments import Run, compare, execute, load
+from workbench.experiments.axes import CACHED, WARM_UP
 from workbench.experiments.latency import latency
 from workbench.experiments.latency_figures import (
     ANSWER_GAP,
@@ -26,7 +27,7 @@ from workbench.experiments.latency_figures import (
     goodput,
 )
 from workbench.experiments.latency_prompts import PromptWriter
-from workbench.experiments.latency_stages import CACHED, WARM_UP, Lab, read, token_gaps
+from workbench.experiments.latency_stages import Lab, read, token_gaps
 from workbench.experiments.latency_stages import settings as stages_of
 from workbench.experiments.latency_tables import channel_rows, outlier_rows, stage_rows
 from workbench.experiments.latency_tokens import counted, outliers, positions
@@ -364,6 +365,14 @@ def test_the_rows_of_tables(lab: Lab) -> None:
     assert apart["thinking, tokens"] == 2.5
     (long,) = outlier_rows(lab)
     assert (long["text"], long["gap, ms"]) == ("'<4>'", pytest.approx(1000.0))
+
+
+def test_a_stage_is_a_grid_cell_and_warm_ups_are_in_none(lab: Lab) -> None:
+    assert lab.warm_ups == 3
+    (row,) = lab.run.cells().to_dict("records")
+    assert (row["prompt_tokens"], row["max_tokens"], row["concurrency"]) == (64, 5, 2)
+    assert (row["planned"], row["generations"], row["failed"], row["cached"]) == (3, 3, 1, False)
+    assert row["request_latency"] == pytest.approx((0.8 + 1.9) / 2), "9 s are those of a warm-up"
 
 
 def test_the_paragraph(lab: Lab) -> None:

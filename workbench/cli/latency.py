@@ -78,7 +78,9 @@ def latency(
     except KeyboardInterrupt:
         return stopped(kept(begun[0] if begun else None))
     lab = read(run)
-    _show(lab, bounds, out)
+    show(lab, bounds, out)
+    if lab.stages:
+        out.print(Text(f"Kept as run {run.id}"))
     if as_json:
         print_json(document(lab, bounds))
     return _verdict(run)
@@ -127,7 +129,8 @@ def _run(plan: Plan, out: Console, begun: list[str]) -> Run:
         return experiments.execute(plan, store=store, progress=progress, begun=begun.append)
 
 
-def _show(lab: Lab, objectives: Mapping[str, float], out: Console) -> None:
+def show(lab: Lab, objectives: Mapping[str, float], out: Console) -> None:
+    """The stages, the gaps that stand out, and what that says; nothing where nothing ended."""
     found = [one for one in figures(lab) if one.requests]
     if not found:
         return
@@ -152,7 +155,6 @@ def _show(lab: Lab, objectives: Mapping[str, float], out: Console) -> None:
         )
         out.print(table(heads, rows, right=(1, 2, 5, 6)))
     out.print(Text(f"\n{conclusion(lab, objectives)}"))
-    out.print(Text(f"Kept as run {lab.run.id}"))
 
 
 def _stages(lab: Lab, found: Sequence[StageFigures], objectives: Mapping[str, float]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,14 @@ def _tables(out: Console, run: Run, chosen: list[int], wrong: bool) -> None:
         out.print("Nothing in this run was graded wrong.")
         return
     out.print(summary.generations(run, chosen, why=wrong))
-    if not wrong:
+    if run.plan.kind == "latency":
+        lab = import_module("workbench.experiments.latency_stages").read(run)
+        out.print("")
+        import_module("workbench.cli.latency").show(lab, {}, out)
+    elif not wrong:
         out.print("", summary.arms(run))
+        if run.plan.kind == "sweep":
+            out.print("", import_module("workbench.cli.cells").cells_table(run))
         if any(cell.problem is not None and cell.problem.judged for cell in run.plan.cells):
             out.print("")
             rated.show(run, out)

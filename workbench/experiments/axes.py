@@ -18,6 +18,8 @@ from workbench.records import Cell, EngineSpec, Mode, Problem, Sampling
 
 MOST = 1_000_000  # values of an axis, and requests of a plan
 
+UNCACHED, CACHED, WARM_UP = "uncached", "cached", "warm-up"  # groups of the latency lab's problems
+
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {f.name: str(f.type) for f in fields(Sampling) if f.name not in ("seed", "stop")}
 )
@@ -43,6 +45,8 @@ def value_of(cell: Cell, axis: str, values: Sequence[Any] = ()) -> Any:
             return cell.problem.id if cell.problem else None
         case "sample" | "concurrency":
             return getattr(cell, axis)
+        case "prompt_tokens" | "output_tokens" | "cached":
+            return _of_lab(cell, axis)
         case "engine":
             whole = any(isinstance(value, EngineSpec) for value in values)
             return cell.spec if whole else cell.spec.kind
@@ -50,6 +54,15 @@ def value_of(cell: Cell, axis: str, values: Sequence[Any] = ()) -> Any:
         if hasattr(record, axis):
             return getattr(record, axis)
     raise InvalidInput(f"A cell has no {axis!r}.", remedy="Use a name of the plan's axes.")
+
+
+def _of_lab(cell: Cell, axis: str) -> int | bool | None:
+    """Where a cell of the latency lab stands; the ids of its problems begin with the length."""
+    if axis == "output_tokens":
+        return cell.request.sampling.max_tokens
+    name, group = (cell.problem.id, cell.problem.group) if cell.problem else ("", None)
+    length = name.partition("-")[0]
+    return group == CACHED if axis == "cached" else int(length) if length.isdecimal() else None
 
 
 def several(name: str, given: object) -> list[Any]:

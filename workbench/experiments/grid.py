@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from statistics import fmean, median
+from types import MappingProxyType
 from typing import Any
 
 from workbench.errors import InvalidInput
 from workbench.evaluation.grading import same_answer
 from workbench.evaluation.statistics import Estimate, accuracy, mean
-from workbench.experiments.axes import value_of
+from workbench.experiments.axes import WARM_UP, value_of
 from workbench.experiments.ratings import question
 from workbench.experiments.run import Run
 from workbench.records import EngineSpec, Plan
@@ -19,7 +20,8 @@ from workbench.records import EngineSpec, Plan
 Row = Mapping[str, Any]  # a generation, as ``Run.rows`` describes it
 
 _REPEATS = ("problem", "sample")  # axes within a grid cell
-_BUDGET = "thinking_tokens"  # a request's budget; the metrics call what was spent the same
+# Limits of a request, whose names the metrics have for what was spent.
+_LIMITS = MappingProxyType({"thinking_tokens": "thinking_budget", "output_tokens": "max_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,12 @@ class GridCell:
     def row(self) -> dict[str, Any]:
         """The grid cell as one flat row; an interval is two columns, ``…_low`` and ``…_high``.
 
-        The axis ``thinking_tokens``, a budget, is the column ``thinking_budget``: the
-        other name is that of the tokens that were spent.
+        The axis ``thinking_tokens``, a budget, is the column ``thinking_budget``, and
+        ``output_tokens`` of the latency lab ``max_tokens``: the other names are those of
+        the tokens that were spent.
         """
         row: dict[str, Any] = {
-            "thinking_budget" if axis == _BUDGET else axis: _plain(value)
-            for axis, value in self.coordinates.items()
+            _LIMITS.get(axis, axis): _plain(value) for axis, value in self.coordinates.items()
         }
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
@@ -96,18 +98,27 @@ def coordinates(plan: Plan) -> list[dict[str, Any]]:
 
 
 def grid_cells(run: Run) -> tuple[GridCell, ...]:
-    """Every grid cell of the run in the plan's order, also one that was not reached yet."""
+    """Every grid cell of the run in the plan's order, also one that was not reached yet.
+
+    The warm-ups of the latency lab lie in none.
+    """
     members: dict[tuple[Any, ...], list[Row]] = {}
     planned: dict[tuple[Any, ...], list[int]] = {}
     places = coordinates(run.plan)
     for index, place in enumerate(places):
-        planned.setdefault(tuple(place.values()), []).append(index)
+        if not _warms_up(run.plan, index):
+            planned.setdefault(tuple(place.values()), []).append(index)
     for row in _rows(run):
-        if row["finish_reason"] is not None:
+        if row["finish_reason"] is not None and not _warms_up(run.plan, row["index"]):
             members.setdefault(tuple(places[row["index"]].values()), []).append(row)
     return tuple(
         _grid_cell(run, places[own[0]], own, members.get(key, ())) for key, own in planned.items()
     )
+
+
+def _warms_up(plan: Plan, index: int) -> bool:
+    problem = plan.cells[index].problem
+    return plan.kind == "latency" and problem is not None and problem.group == WARM_UP
 
 
 def _rows(run: Run) -> Iterator[Row]:

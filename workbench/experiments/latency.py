@@ -8,9 +8,9 @@ from itertools import count, product
 from typing import Any
 
 from workbench.errors import InvalidInput
-from workbench.experiments.axes import SETTINGS
+from workbench.experiments.axes import CACHED, SETTINGS, UNCACHED, WARM_UP
 from workbench.experiments.latency_prompts import PromptWriter
-from workbench.experiments.latency_stages import CACHED, UNCACHED, WARM_UP, prompt_name
+from workbench.experiments.latency_stages import prompt_name
 from workbench.experiments.plans import request, seed_for
 from workbench.records import Cell, EngineSpec, Mode, Plan, Problem, Request, Sampling
 

@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from workbench import metrics
 from workbench.errors import InvalidInput
+from workbench.experiments.axes import WARM_UP, value_of
 from workbench.experiments.run import Run
 from workbench.experiments.stored import StoredGenerations
 from workbench.metrics import TokenTime, token_times
 from workbench.metrics.trace import ANSWER
 from workbench.records import Cell, Channel, EngineSpec, Generation, Plan
-
-UNCACHED, CACHED, WARM_UP = "uncached", "cached", "warm-up"  # groups of a plan's problems
 
 Seconds = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -174,10 +173,10 @@ def _setting(cell: Cell, side: str) -> Setting | None:
         return None
     return Setting(
         side=side,
-        prompt_tokens=int(cell.problem.id.partition("-")[0]),
-        output_tokens=cell.request.sampling.max_tokens or 0,
+        prompt_tokens=value_of(cell, "prompt_tokens"),
+        output_tokens=value_of(cell, "output_tokens") or 0,
         concurrency=cell.concurrency or 1,
-        cached=cell.problem.group == CACHED,
+        cached=value_of(cell, "cached"),
     )
 
 

@@ -62,7 +62,8 @@ class Run:
         """One row a grid cell, in the plan's order, also of those not reached yet.
 
         Its place on the plan's axes, accuracy with its interval, mean tokens and seconds
-        with theirs, counts of what went wrong: see ``grid.GridCell``.
+        with theirs, counts of what went wrong: see ``grid.GridCell``. The warm-ups of
+        the latency lab are in none of them.
         """
         import pandas as pd  # noqa: PLC0415
 

@@ -101,7 +101,9 @@ def _told() -> tuple[_Column, ...]:
 def _note(cells: Sequence[GridCell]) -> str:
     problems = {member["problem"] for cell in cells for member in cell.members}
     basis = f"means over {len(problems):,} problem{'s' * (len(problems) != 1)}"
-    return f"{basis}; thinking and answer in tokens"
+    batch = any(not cell.alone and cell.request_latency is not None for cell in cells)
+    waited = "; latency is that of a batch, its queue included" if batch else ""
+    return f"{basis}; thinking and answer in tokens{waited}"
 
 
 def _ended(cell: GridCell) -> str:

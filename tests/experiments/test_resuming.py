@@ -20,6 +20,7 @@ from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import EngineError, InvalidInput, StoreError
 from workbench.evaluation.problems import arithmetic_suite
 from workbench.experiments import Run, execute, load, parts, resume
+from workbench.experiments.findings import findings
 from workbench.records import (
     Cell,
     EngineSpec,
@@ -210,6 +211,9 @@ def test_the_environment_says_when_it_was_resumed_and_what_had_changed(store: St
     (engine,) = [value for name, value in environment["changed"].items() if "weights" in name]
     assert engine == ["a" * 64, None]
     assert len(environment["engines"]) == 2
+    told = findings(load(run, store))
+    assert "These are answers of more than one model: the weights of" in told
+    assert "Not all was the same when the run was resumed: packages: torch." in told
 
 
 def test_nothing_changed_is_said_too(store: Store) -> None:
@@ -218,6 +222,7 @@ def test_nothing_changed_is_said_too(store: Store) -> None:
         environment = resume(run, session=opened, store=store).environment
     assert environment["changed"] == {}
     assert len(environment["engines"]) == 1
+    assert "resumed" not in findings(load(run, store))
 
 
 def test_an_engine_that_had_not_been_reached_is_no_change() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from workbench.errors import InvalidInput
 from workbench.evaluation.statistics import Difference, difference
+from workbench.experiments import parts
 from workbench.experiments.effects import budget, effects
 from workbench.experiments.grid import GridCell, grid_cells
 from workbench.experiments.price import BATCHED, best, between, default_arms
@@ -39,8 +40,8 @@ def findings(run: Run) -> str:
         return "Nothing has been generated, so there is nothing to conclude."
     graded = [cell for cell in asked if cell.accuracy is not None]
     moved = () if _too_few(graded) else effects(graded)
-    parts = [*_right(graded), *moved, *budget(graded), *_price(graded), *_spent(asked)]
-    return " ".join([*parts, *_caveats(run, cells)])
+    told = [*_right(graded), *moved, *budget(graded), *_price(graded), *_spent(asked)]
+    return " ".join([*told, *_caveats(run, cells)])
 
 
 def differences(run: Run, column: str = "score") -> dict[str, Difference]:
@@ -203,6 +204,7 @@ def _caveats(run: Run, cells: Sequence[GridCell]) -> Iterator[str]:
             f"The run is not whole: {ended:,} of {len(run.plan):,} generations, which need "
             "not be like the rest."
         )
+    yield from parts.told(run.environment)
     if not all(cell.alone for cell in cells):
         yield f"{capital(BATCHED)}: they are not compared."
     count = _problems(cells)

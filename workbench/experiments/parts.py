@@ -11,6 +11,9 @@ from workbench.records import EngineSpec
 
 Facts = dict[str, Any]  # a run's environment, JSON-able
 
+_WEIGHTS = ": weights_sha256"
+_MOST = 4  # changes that are named
+
 
 def with_engine(facts: Mapping[str, Any], spec: EngineSpec) -> Facts:
     """The environment of a run that this engine answers from now on.
@@ -39,6 +42,24 @@ def resumed(first: Mapping[str, Any]) -> Facts:
     times = [*first.get("resumed", ()), datetime.now(UTC).isoformat(timespec="seconds")]
     changed = dict(first.get("changed", {})) | dict(_changes(first, environment.facts()))
     return dict(first) | {"resumed": times, "changed": changed}
+
+
+def told(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must know of a run whose parts are not alike, as sentences.
+
+    The name of a model in them is as untrusted as ever.
+    """
+    changed = facts.get("changed") or {}
+    others = [name for name in changed if not name.endswith(_WEIGHTS)]
+    if weights := [name.removesuffix(_WEIGHTS) for name in changed if name.endswith(_WEIGHTS)]:
+        yield (
+            f"These are answers of more than one model: the weights of {', '.join(weights)} were "
+            "others when the run was resumed."
+        )
+    if others:
+        more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
+        named = ", ".join(others[:_MOST])
+        yield f"Not all was the same when the run was resumed: {named}{more}."
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:

@@ -236,3 +236,4 @@ def test_the_embedded_model_asked_and_judged_by_itself(
     assert {score.value for score in judged.scores} == {None}
     assert all("self-judging" in score.by for score in judged.scores)
     assert len(arm_ratings(judged)[0].unread) == 4
+    assert arm_ratings(judged)[0].self_judged

@@ -33,7 +33,7 @@ class ArmRatings:
     answers: int  # that a judge is to rate
     rated: int
     missing: tuple[Score, ...]  # without a value: not judged, or to no rating that counts
-    judges: tuple[str, ...]  # whoever rated, with version
+    judges: tuple[str, ...]  # whoever judged, with version
 
     @property
     def unread(self) -> tuple[Score, ...]:
@@ -86,7 +86,7 @@ def turn(cells: Sequence[Cell], index: int) -> int:
 
 
 def judges_of(scores: Sequence[Score]) -> tuple[str, ...]:
-    """Whoever gave these ratings, each once, with version; and whether it rated itself.
+    """Whoever judged these, each once, with version; and whether it judged itself.
 
     The run that a judgment is kept as is left out: an answer that was judged again has
     another one, and the same judge.
@@ -94,7 +94,7 @@ def judges_of(scores: Sequence[Score]) -> tuple[str, ...]:
     told = (
         "; ".join(part for part in score.by.split("; ") if not part.startswith("judgment "))
         for score in scores
-        if score.value is not None
+        if score.by
     )
     return tuple(dict.fromkeys(told))
 
@@ -126,7 +126,7 @@ def _arm(
         answers=len(own),
         rated=len(rated),
         missing=tuple(scores[i] for i in own if i in scores and i not in values),
-        judges=judges_of([scores[index] for index in rated]),
+        judges=judges_of([scores[index] for index in own if index in scores]),
     )
 
 

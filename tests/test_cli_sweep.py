@@ -21,6 +21,8 @@ from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import EngineError, InvalidInput, StoreError
 from workbench.records import EngineSpec, Failed, Mode, Request
 from workbench.store import Store
+from workbench.store.database import Database
+from workbench.stream import Stream
 
 SPEC = EngineSpec(kind="scripted", model="scripted", device="cpu", context=4000)
 SUITE = '{"prompt": "1+1?", "answer": 2, "id": "one"}\n{"prompt": "2+3?", "answer": 5}\n'
@@ -244,10 +246,42 @@ def test_a_disk_that_fills_up_ends_it_and_it_can_go_on(
         f"The sweep has ended early. 2 of 4 generations are kept as run {row.id}; "
         f"go on with `workbench sweep --resume {row.id}`."
     )
-    assert why.startswith("The disk is full. Free some space.")
+    assert why == "The disk is full. Free some space."
     monkeypatch.setattr(Tally, "progress", original)
     assert run(["sweep", suite, *options, "--resume", row.id, "--json"]) == 0
     assert document(capsys.readouterr().out)["status"] == "finished"
+
+
+def test_a_store_that_takes_nothing_to_its_end_names_the_way_on_once(
+    scripted: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    original, broken = Tally.watch, []
+
+    def full(self: Tally, index: int, stream: Stream) -> None:
+        original(self, index, stream)
+        if index == 0 and not broken:
+            broken.append(Database.transaction)
+            monkeypatch.setattr(Database, "transaction", refuses)
+
+    def refuses(self: Database) -> Any:
+        raise StoreError("The disk is full.", remedy="Free some space.")
+
+    monkeypatch.setattr(Tally, "watch", full)
+    assert run(["sweep", "arithmetic", "--count", "6"]) == 2
+    early, why = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr(Database, "transaction", broken[0])
+    (row,) = Store(read_only=True).runs()
+    assert early.endswith(f"kept as run {row.id}; go on with `workbench sweep --resume {row.id}`.")
+    (unsaved,) = tmp_path.glob("workbench-unsaved-*.jsonl")
+    assert why == (
+        f"The disk is full. What it did not take, 6 generations, is in {unsaved}. Free some space."
+    )
+    assert run(["sweep", "--resume", row.id, "--json"]) == 0
+    assert document(capsys.readouterr().out)["cells"][0]["generations"] == 6
 
 
 def test_a_finished_run_is_shown_again(

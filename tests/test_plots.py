@@ -174,7 +174,7 @@ def test_failed_and_cancelled_generations_cost_nothing() -> None:
     failed = generation(Started(0.0, 1), Chunk(9.0, (1,), "a", A), Failed(9.9, "no", ""))
     figure = plots.cost({"on": [thinker(), failed], "off": [failed]})
     assert list(figure.layout.yaxis.ticktext) == ["on"]
-    assert figure.layout.title.subtitle.text == "over 1 answer an arm"
+    assert figure.layout.title.subtitle.text == "means over 1 answer an arm"
 
 
 def test_every_gap_is_drawn_at_its_token_in_milliseconds() -> None:

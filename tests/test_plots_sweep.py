@@ -87,7 +87,7 @@ def test_the_interval_is_in_the_hover() -> None:
     made = plots.heatmap(grid(), "top_p", "temperature")
     on, off = traces(made, "heatmap")
     assert on.customdata[1][0] == (
-        "<b>on, temperature 0.5, top-p 0.5</b><br>right answers: 25% (95 %: 22% to 28%)"
+        "<b>on, temperature 0.5, top-p 0.5</b><br>right answers: 25% (95%: 22% to 28%)"
         "<br>8 answers to 8 problems"
     )
     assert "<b>on, greedy</b>" in on.customdata[0][0]
@@ -241,7 +241,7 @@ def test_differences_say_which_chance_can_explain() -> None:
     tokens = difference({"a": [5.0], "b": [7.0]}, {"a": [1.0], "b": [2.0]})
     assert tokens is not None
     told = plots.differences({"x": tokens}, unit="tokens").data[0].customdata[0][1]
-    assert told == "+4.5 tokens<br>95 % interval +4 to +5<br>p = 0.5<br>2 problems"
+    assert told == "+4.5 tokens<br>95% interval +4 to +5<br>p = 0.5<br>2 problems"
 
 
 # --- all of them --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workbench.errors import EngineError, InvalidInput, WorkbenchError
+from workbench.errors import EngineError, InvalidInput, StoreError, WorkbenchError
 from workbench.records import (
     Cell,
     Channel,
@@ -137,3 +137,7 @@ def test_errors_say_their_remedy_and_survive_a_pickle() -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (InvalidInput, "Wrong. Right it.")
     assert isinstance(again, WorkbenchError)
+    full = StoreError("Full.", remedy="Make room.", runs=("2026-x",))
+    told = pickle.loads(pickle.dumps(full))
+    assert (told.runs, told.remedy) == (("2026-x",), "Make room.")
+    assert str(told) == str(full) == "Full. Make room. Then go on with resume('2026-x')."

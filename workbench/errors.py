@@ -14,6 +14,10 @@ for one of these.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class WorkbenchError(Exception):
     """A problem told in one sentence, with the remedy in another.
@@ -49,8 +53,30 @@ class EngineError(WorkbenchError):
 
 
 class StoreError(WorkbenchError):
-    """The run store cannot be read or written."""
+    """The run store cannot be read or written.
+
+    Args:
+        message: As of every error.
+        remedy: As of every error.
+        runs: Ids of the runs that it ended early, and that ``resume`` goes on with.
+    """
+
+    def __init__(self, message: str, *, remedy: str, runs: tuple[str, ...] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.runs = runs
+
+    def __str__(self) -> str:
+        ways = [f"Then go on with resume({run!r})." for run in self.runs]
+        return " ".join([super().__str__(), *ways])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.remedy, {"runs": self.runs}))
 
 
-def _rebuild(kind: type[WorkbenchError], message: str, remedy: str) -> WorkbenchError:
-    return kind(message, remedy=remedy)
+def _rebuild(
+    kind: Callable[..., WorkbenchError],
+    message: str,
+    remedy: str,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> WorkbenchError:
+    return kind(message, remedy=remedy, **more)

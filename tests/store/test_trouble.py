@@ -258,6 +258,24 @@ def test_what_no_disk_took_is_saved_elsewhere_and_named(
     assert tuple(map(codec.event_from_json, second["events"])) == (Started(0.0, 1),)
 
 
+def test_a_run_that_was_left_on_a_full_disk_is_named_once_and_the_process_ends_quietly(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = Store(path)
+    run = store.begin_run(PLAN, {})
+    store._writing.transaction = refused(store, "database or disk is full")  # type: ignore[method-assign]
+    store.begin_generation(run, 0, PLAN.cells[0]).append(Started(0.0, 1))
+    store.leave_run(run)
+    with pytest.raises(StoreError) as caught:
+        store.close()
+    assert caught.value.runs == (run,)
+    assert str(caught.value).count(run) == 1
+    monkeypatch.undo()
+    store._writer._close_at_exit()
+    assert Store(path, read_only=True).run(run).ended == 0
+
+
 def test_when_nothing_takes_it_that_is_told_and_tried_once_more(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,11 +136,19 @@ class Work:
         except KeyboardInterrupt:
             return stopped(self._left("Stopped.", plan))
         except WorkbenchError as error:
-            why = error.__cause__ if isinstance(error.__cause__, StoreError) else error
-            if self._run is not None and (row is None or why is not error):
+            full = isinstance(error, StoreError) and bool(error.runs)
+            if self._run is not None and (row is None or full):
                 complain(self._left(f"The {self._verb.noun} has ended early.", plan))
-            raise why from None  # without the way to go on in Python, which is told above
+            raise (self._closed(error) if full else error) from None
         return self._show(run)
+
+    def _closed(self, error: WorkbenchError) -> StoreError:
+        """Why the store ended a run, and what it could not keep; how to go on has been told."""
+        try:
+            self._store.close()
+        except StoreError as last:
+            error = last
+        return StoreError(error.message, remedy=error.remedy)
 
     def _asked(self, plan: Plan, row: RunRow | None) -> Run:
         before = () if row is None else experiments.load(row.id, self._store).rows()

@@ -25,6 +25,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -87,8 +88,10 @@ class RemoteEngine:
         self._tickets = 0
         self._loop = asyncio.new_event_loop()
         self._leaving = asyncio.Event()
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="workbench-remote", daemon=True)
         self._thread.start()
+        self._ready.wait(2 * CONNECT)
 
     # --- the protocol ---------------------------------------------------------------------------
 
@@ -155,7 +158,18 @@ class RemoteEngine:
         self._calls = Calls(client, url, self._patience)
         self._places = asyncio.Semaphore(most)
         async with client:
+            try:
+                await self._warm(client, url)
+            finally:
+                self._ready.set()
             await self._leaving.wait()
+
+    @staticmethod
+    async def _warm(client: httpx.AsyncClient, url: str) -> None:
+        """Have the libraries load what they load at a first call: it is in nobody's latency."""
+        with suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(CONNECT):
+                await client.get(f"{url}/models")
 
     def _begin(self, ticket: int, live: _Live, asked: Mapping[str, Any]) -> None:
         live.task = self._loop.create_task(self._answer(ticket, live, asked))

@@ -237,10 +237,9 @@ class Execution:
             raise
 
     def _resumable(self, error: StoreError) -> StoreError:
-        if self._run in error.remedy:  # the store has said it
+        if self._run in error.runs:  # the store has said it
             return error
-        remedy = f"{error.remedy} Then go on with resume({self._run!r})."
-        return StoreError(error.message, remedy=remedy)
+        return StoreError(error.message, remedy=error.remedy, runs=(*error.runs, self._run))
 
 
 def _ended(request: Request, spec: EngineSpec, end: Event) -> Stream:

@@ -52,7 +52,7 @@ def _evaluation_modes(found: Passes) -> dict[str, dict[str, str | None]]:
     )
     first = {
         "symbolic_correct": f"{100 * average.value:.1f}%",
-        "95 % interval": span,
+        "95% interval": span,
         "error over problems": _shown(found.errors.clustered),
         "error of sampling": _shown(found.errors.sampling),
         "no_answer": f"{100 * found.no_answer:.1f}%",

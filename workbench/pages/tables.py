@@ -73,7 +73,7 @@ def arms_table(run: Run) -> Page:
         rows=[[row[head] for head in heads] for row in rows],
         note=(
             "Tokens and seconds per answer: means. Latencies: medians over answers. Accuracy: "
-            "mean over problems with its 95 % interval."
+            "mean over problems with its 95% interval."
         ),
     )
 

@@ -23,14 +23,14 @@ def cost(arms: Mapping[str, Sequence[Generation]]) -> go.Figure:
     Args:
         arms: The generations of each arm. Those that failed or were cancelled are left out.
     """
-    title = "Mean tokens and seconds of an answer, by phase"
+    title = "Tokens and seconds, by phase"
     good = {arm: [one for one in every if one.ok] for arm, every in arms.items()}
     good = {arm: every for arm, every in good.items() if every}
     if not good:
         return nothing(title, "No generation has ended yet.")
     counts = sorted({len(every) for every in good.values()})
     noun = "answer" if counts[-1] == 1 else "answers"
-    over = f"over {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} {noun} an arm"
+    over = f"means over {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} {noun} an arm"
     made = figure(title, subtitle=over, plot=70 + 2 * _ROW * len(good))
     made.set_subplots(rows=2, cols=1, vertical_spacing=0.28)
     _add_panel(made, 1, {arm: _mean_tokens(every) for arm, every in good.items()}, ".1f")
@@ -54,7 +54,7 @@ def accuracy(groups: Mapping[str, Mapping[str, Estimate]]) -> go.Figure:
     dots = [(place, arm, found) for place, (arm, found) in enumerate(lines) if found is not None]
     made = figure(
         title,
-        subtitle="mean over problems, with its 95 % interval",
+        subtitle="mean over problems, with its 95% interval",
         plot=24 * len(lines),
         legend=False,
     )

@@ -24,7 +24,7 @@ def beside(sides: Mapping[str, Sequence[Estimate | None]]) -> go.Figure:
         return nothing(title, "No generation has ended yet.")
     made = figure(
         title,
-        subtitle="mean over problems, with its 95 % interval",
+        subtitle="mean over problems, with its 95% interval",
         plot=max(_ROW * len(sides), 80),
         legend=False,
     )

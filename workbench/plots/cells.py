@@ -225,9 +225,7 @@ def axis_title(axis: str) -> str:
 def hover(row: Row, rows: Sequence[Row], shown: Quantity) -> str:
     """A grid cell in a few lines: its name, the quantity with its interval, what it rests on."""
     low, high = row.get(f"{shown.column}_low"), row.get(f"{shown.column}_high")
-    span = (
-        "" if low is None or high is None else f" (95 %: {shown.told(low)} to {shown.told(high)})"
-    )
+    span = "" if low is None or high is None else f" (95%: {shown.told(low)} to {shown.told(high)})"
     lines = [
         f"<b>{name(row, rows)}</b>",
         f"{shown.title}: {shown.told(row.get(shown.column))}{span}",

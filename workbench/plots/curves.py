@@ -110,6 +110,7 @@ def curves(cells: Cells, x: str, value: str = "accuracy", *, by: str | None = No
         subtitle=_subtitle(drawn, shown),
         plot=270 if len(panels) == 1 else _PANEL_OF_MANY * len(panels),
         legend=bool(chart.names[1:]),
+        panels=len(panels) > 1,
     )
     titles = list(panels) if len(panels) > 1 else None
     made.set_subplots(
@@ -119,13 +120,11 @@ def curves(cells: Cells, x: str, value: str = "accuracy", *, by: str | None = No
         subplot_titles=titles,
         vertical_spacing=0.3 / max(len(panels), 2),
     )
-    if len(panels) > 1:  # the first panel's title stands between the legend and the panel
-        made.update_annotations(x=0, xanchor="left", font={"size": 13})
-        made.update_layout(margin_t=made.layout.margin.t + 18, height=made.layout.height + 18)
+    made.update_annotations(x=0, xanchor="left", font={"size": 13})
     for number, own in enumerate(panels.values(), start=1):
         _add_lines(made, chart, own, shown, number)
     _axis(made, chart.place, len(panels))
-    _scale(made, shown, None, shown.unit.strip() if titles else shown.axis)
+    _scale(made, shown, None, shown.axis)
     some = f"{_PANELS} of {len(every)} panels are drawn" if len(every) > _PANELS else ""
     remark(made, greedy_remark(rows, drawn), batch_remark(rows, shown), chart.cut, some)
     return made
@@ -143,7 +142,7 @@ def budget(cells: Cells) -> go.Figure:
     Raises:
         InvalidInput: The cells have no thinking budget.
     """
-    rows, title = read(cells), "Accuracy, tokens and seconds by thinking budget"
+    rows, title = read(cells), "What a thinking budget does"
     check(rows, _BUDGET)
     drawn = spread(rows, [axis for axis in axes(rows) if axis != _BUDGET])
     columns = ("accuracy", "output_tokens", "request_latency")
@@ -155,7 +154,7 @@ def budget(cells: Cells) -> go.Figure:
     chart = _Chart(place, lines, list(grouped(drawn, lines)), rows)
     made = figure(
         title,
-        subtitle="mean over problems, with the 95 % interval of each point",
+        subtitle="mean over problems, with each point's 95% interval",
         plot=_PANEL * len(told),
         legend=bool(chart.names[1:]),
     )
@@ -170,7 +169,7 @@ def budget(cells: Cells) -> go.Figure:
 
 def _subtitle(rows: Sequence[Row], shown: Quantity) -> str:
     band = any(row.get(f"{shown.column}_low") is not None for row in rows)
-    return named(shown) + (", with the 95 % interval of each point" if band else "")
+    return named(shown) + (", with each point's 95% interval" if band else "")
 
 
 def _place(rows: Sequence[Row], axis: str) -> _Place:

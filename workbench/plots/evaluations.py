@@ -50,7 +50,7 @@ def verdict(found: Sequence[Shown]) -> go.Figure:
     names = labels([one.arm for one in found])
     told = labels([one.words for one in found])
     made = figure(
-        title, subtitle="ours with its 95 % interval over problems", plot=_ROW * len(found)
+        title, subtitle="ours, with its 95% interval over problems", plot=_ROW * len(found)
     )
     made.add_scatter(
         name="measured here",
@@ -96,7 +96,7 @@ def parts(found: Mapping[str, Mapping[str, Estimate]], *, title: str = "Part by 
     every = list(found.items())
     made = figure(
         title,
-        subtitle="mean over problems, with its 95 % interval",
+        subtitle="mean over problems, with its 95% interval",
         plot=(8 + _PART * len(arms)) * len(every),
     )
     for number, arm in enumerate(arms):

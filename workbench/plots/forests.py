@@ -33,7 +33,7 @@ def differences(
     unit = "points" if scale == 100 else unit
     made = figure(
         title,
-        subtitle="on the problems that both have, with 95 % intervals, each by itself",
+        subtitle="on the problems that both have; each with its 95% interval",
         plot=_ROW * len(every) + 16,
         legend=True,
     )
@@ -71,7 +71,7 @@ def _told(found: Difference, scale: float, unit: str) -> str:
     gap = found.estimate
     lines = [f"{scale * gap.value:+,.3g} {unit}".rstrip()]
     if gap.low is not None and gap.high is not None:
-        lines.append(f"95 % interval {scale * gap.low:+,.3g} to {scale * gap.high:+,.3g}")
+        lines.append(f"95% interval {scale * gap.low:+,.3g} to {scale * gap.high:+,.3g}")
     if found.p_value is not None:
         lines.append(f"p {'&lt; 0.001' if found.p_value < 0.001 else f'= {found.p_value:.2g}'}")
     return "<br>".join([*lines, f"{gap.count:,} problems"])

@@ -49,7 +49,7 @@ def pareto(cells: Cells, cost: str = "output_tokens") -> go.Figure:
     groups = _groups(points)
     made = figure(
         title,
-        subtitle="means over problems, with 95 % intervals; named are the settings on the front",
+        subtitle="means over problems with 95% intervals; the front is named",
         plot=HEIGHT,
         legend=True,
     )

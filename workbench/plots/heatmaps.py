@@ -97,7 +97,11 @@ def _grid(title: str, board: _Board, names: Sequence[str]) -> go.Figure:
     columns = min(_WIDE, len(names))
     lines, pixels = -(-len(names) // columns), _pixels(board, names)
     made = figure(
-        title, subtitle=f"{named(board.shown)}, a number a setting", plot=pixels, legend=False
+        title,
+        subtitle=f"{named(board.shown)}, a number a setting",
+        plot=pixels,
+        legend=False,
+        panels=len(names) > 1,
     )
     made.set_subplots(
         rows=lines,
@@ -107,8 +111,6 @@ def _grid(title: str, board: _Board, names: Sequence[str]) -> go.Figure:
         horizontal_spacing=0.12,
     )
     made.update_annotations(font={"size": 13})
-    if len(names) > 1:  # the panels' titles stand between the subtitle and the panels
-        made.update_layout(margin_t=made.layout.margin.t + 18, height=made.layout.height + 18)
     made.update_xaxes(
         title_text=axis_title(board.x),
         tickvals=list(range(len(board.across))),

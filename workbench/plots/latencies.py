@@ -44,7 +44,10 @@ def latency_by_position(stages: Mapping[Any, Sequence[Band]]) -> go.Figure:
         return nothing(title, "No request has two tokens yet.")
     drawn = dict(list(found.items())[:_MOST_PANELS])
     made = figure(
-        title, subtitle="percentiles over the requests of a stage", plot=_PANEL * len(drawn)
+        title,
+        subtitle="percentiles over the requests of a stage",
+        plot=_PANEL * len(drawn),
+        panels=True,
     )
     made.set_subplots(
         rows=len(drawn),
@@ -71,12 +74,12 @@ def prefill_rate(stages: Sequence[Stage]) -> go.Figure:
     Of the lowest concurrency measured: beside others, a prompt waits for theirs. What was
     found in the cache is not counted as computed. Dots are medians, bars the middle half.
     """
-    title = "Prompt tokens computed a second, by the prompt's length"
+    title = "Prefill rate, by the prompt's length"
     least = min((stage.setting.concurrency for stage in stages), default=1)
     alone = [stage for stage in stages if stage.setting.concurrency == least]
     return _lines(
         title,
-        f"(prompt - cached) / time to first token, {at_once(least)}; median and middle half",
+        f"{at_once(least)}; median and middle half of the requests",
         by_line(alone, over="prompt_tokens"),
         ("prefill_throughput", 1.0, "tokens/s"),
         "prompt, tokens",
@@ -115,7 +118,7 @@ def throughput(stages: Sequence[Stage]) -> go.Figure:
 
     Right is fast for each, up is much for all; more at once moves up and to the left.
     """
-    title = "What all get against what each gets"
+    title = "Throughput against pace"
     lines = {
         name: [stage for stage in line if stage.output_token_throughput is not None]
         for name, line in by_line(stages, over="concurrency").items()
@@ -149,7 +152,7 @@ def goodput(found: Sequence[Goodput], objectives: Mapping[str, float]) -> go.Fig
         found: As ``latency_figures.goodput`` gives them.
         objectives: What they had to meet, for the subtitle.
     """
-    title = "Goodput: requests a second that met every objective"
+    title = "Goodput, by concurrency"
     known = [one for one in found if one.per_second is not None]
     if not known:
         return nothing(title, _NO_MOMENTS)

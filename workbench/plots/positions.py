@@ -87,7 +87,8 @@ def _by_position(quantity: _Quantity, arms: _Arms, most: int) -> go.Figure:
     panels = {arm: points for arm, points in panels.items() if points}
     if not panels:
         return nothing(quantity.title, quantity.empty)
-    made = figure(quantity.title, plot=_PANEL * len(panels))
+    made = figure(quantity.title, plot=_PANEL * len(panels), panels=True)
+    made.update_layout(legend_itemsizing="constant")  # the points are small
     made.set_subplots(
         rows=len(panels),
         cols=1,

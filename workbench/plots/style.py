@@ -18,7 +18,8 @@ from workbench.printable import one_line
 
 INK = "#777777"  # 4.5:1 on white, 4.2:1 on JupyterLab's dark page
 _GRID = "rgba(128,128,128,0.25)"
-_LEGEND = 56  # pixels: two lines, which a narrow page needs, and a panel's title
+_LEGEND = 56  # pixels: two lines, which a narrow page needs
+_PANEL = 18  # pixels: its title
 _FOOT = 62  # pixels: ticks, the axis' title, a note
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
@@ -53,7 +54,9 @@ def translucent(colour: str, alpha: float = 0.16) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def figure(title: str, *, subtitle: str = "", plot: int = 250, legend: bool = True) -> go.Figure:
+def figure(
+    title: str, *, subtitle: str = "", plot: int = 250, legend: bool = True, panels: bool = False
+) -> go.Figure:
     """An empty figure in the house's look.
 
     Title, subtitle and legend stand over one another above the plot, at distances in
@@ -64,9 +67,10 @@ def figure(title: str, *, subtitle: str = "", plot: int = 250, legend: bool = Tr
         subtitle: The same.
         plot: Height of the plot itself, pixels; the width is the page's.
         legend: Leave room for one.
+        panels: Leave room for the title of a panel beneath it.
     """
     head = 34 + (20 if subtitle else 0)
-    top = head + (_LEGEND if legend else 14)
+    top = head + (_LEGEND if legend else 14) + (_PANEL if panels else 0)
     height = top + plot + _FOOT
     made = go.Figure()
     made.update_layout(
@@ -161,7 +165,7 @@ def _template() -> go.layout.Template:
             "yref": "container",
             "yanchor": "top",
             "traceorder": "normal",
-            "itemsizing": "constant",
+            "itemwidth": 34,
             "font": {"size": 12},
         },
         hoverlabel={"font": {"family": _FONT, "size": 12}, "align": "left"},

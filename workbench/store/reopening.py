@@ -30,7 +30,7 @@ def reopen(connection: sqlite3.Connection, run: str, environment: str | None) ->
         raise InvalidInput(f"Run {run} has been deleted.", remedy="Execute its plan again.")
     key, created, host, pid, status, text = found
     summary = codec.loads(text)
-    _check(run, status or rows.status_of(host, pid, rows.taken_up(summary, created)), pid)
+    _check(run, status or rows.status_of(run, host, pid, rows.taken_up(summary, created)), pid)
     summary["reopened"] = time.time()
     connection.execute(
         "UPDATE runs SET status = NULL, host = ?, pid = ?, summary = ?, "

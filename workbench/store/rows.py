@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
         planned=about["cells"],
         begun=begun,
         ended=ended,
-        status=status or status_of(host, pid, taken_up(about, created)),
+        status=status or status_of(run, host, pid, taken_up(about, created)),
         environment=codec.loads(environment),
         pid=pid,
         packed_plan=plan,
@@ -141,10 +142,11 @@ def taken_up(summary: Mapping[str, Any], created: float) -> float:
     return float(summary.get("reopened", created))
 
 
-def status_of(host: str, pid: int, since: float) -> Status:
+def status_of(run: str, host: str, pid: int, since: float) -> Status:
     """What has become of a run that was not finished.
 
     Args:
+        run: Its id.
         host: The machine of the process that owns it.
         pid: That process.
         since: When it began with the run, Unix time.
@@ -156,6 +158,8 @@ def status_of(host: str, pid: int, since: float) -> Status:
         # A younger process has only been given the same number.
         own = process.create_time() <= since + _CLOCK_STEP
         alive = own and process.status() != psutil.STATUS_ZOMBIE
+        if pid == os.getpid():  # its store may be closed, on a disk that did not take the end
+            alive = own and any(run in getattr(t, "open_runs", ()) for t in threading.enumerate())
     except psutil.Error:
         alive = False
     return "running" if alive else "interrupted"

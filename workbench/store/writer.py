@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Writer:
         """Write for a run from now on."""
         self.open_runs[run] = key
         if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="run store", daemon=True)
+            self._thread = _Thread(self._loop, self.open_runs)
             self._thread.start()
             atexit.register(self._close_at_exit)  # daemon threads are still alive then
 
@@ -198,7 +198,7 @@ class Writer:
                 del self._recorders[place]
 
     def _interrupt_runs(self, runs: Iterable[str]) -> None:
-        keys = {run: self.open_runs[run] for run in runs}
+        keys = {run: self.open_runs[run] for run in runs if run in self.open_runs}
         if not keys:
             return
         with self._database.transaction() as connection:
@@ -217,18 +217,26 @@ class Writer:
                 continue
             with suppress(Exception):  # an event that is not valid can be written nowhere
                 lines.append(recorder.line())
-        remedy = error.remedy
+        remedy, runs = error.remedy, tuple(sorted(self.open_runs))
         if lines:
             try:
                 path = _saved(lines)
             except OSError as second:
                 lost = f"{_generations(len(lines))} could not be saved either: {second}."
-                return StoreError(f"{error.message} {lost}", remedy=remedy)
+                return StoreError(f"{error.message} {lost}", remedy=remedy, runs=runs)
             remedy = f"What it did not take, {_generations(len(lines))}, is in {path}. {remedy}"
-        remedy += "".join(f" Then go on with resume({run!r})." for run in sorted(self.open_runs))
         self._recorders.clear()
         self.open_runs.clear()
-        return StoreError(error.message, remedy=remedy)
+        self._left.clear()
+        return StoreError(error.message, remedy=remedy, runs=runs)
+
+
+class _Thread(threading.Thread):
+    """Writes as long as the store is open; ``rows.status_of`` finds its runs by it."""
+
+    def __init__(self, loop: Callable[[], None], open_runs: Mapping[str, int]) -> None:
+        super().__init__(target=loop, name="run store", daemon=True)
+        self.open_runs = open_runs
 
 
 def _generations(count: int) -> str:

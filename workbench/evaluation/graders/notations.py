@@ -9,7 +9,7 @@ from workbench.evaluation.graders import normal
 _COLON = re.compile(r"\{:\}|\\colon(?![a-zA-Z])|\\ratio(?![a-zA-Z])|∶")
 _CLOCK = re.compile(r"(\d+(?:\.\d+)?(?::\d+(?:\.\d+)?)+)([a-z]*)")
 _BASED = re.compile(r"\(?([0-9a-zA-Z]*\d[0-9a-zA-Z]*)\)?_\{?\(?(\d{1,2}|[a-z]+)\)?\}?")
-_BASES = [
+_BASES = (
     "zero",
     "one",
     "two",
@@ -23,7 +23,7 @@ _BASES = [
     "ten",
     "eleven",
     "twelve",
-]
+)
 
 
 def compare(given: str, answer: str) -> bool | None:

@@ -49,6 +49,10 @@ class Stream:
         """What has come so far."""
         return tuple(self._events)
 
+    def since(self, seen: int) -> list[Event]:
+        """The events after the first ``seen`` that have come so far; never waits."""
+        return self._events[seen:]
+
     def cancel(self) -> None:
         """Stop the generation within one iteration; what was generated is kept."""
         if not self.done:

@@ -1,0 +1,84 @@
+// Long text that grows: appended as text nodes in blocks, so that a page of 32,000 tokens stays light.
+
+import { h } from "./dom.js";
+
+const BLOCK = 3000; // characters of a block before the next line break starts another
+
+/** Text in an element that scrolls; it follows the end while the reader is at the end. */
+export class Flow {
+  /** @param {string} label For screen readers. @param {string} [kind] Class. */
+  constructor(label, kind = "") {
+    this.element = h(`div.wb-flow${kind && `.${kind}`}`, {
+      role: "log",
+      "aria-label": label,
+      "aria-live": "off", // hundreds of words a second are no speech; the status line tells
+      tabindex: 0,
+    });
+    this.length = 0;
+    this.pending = "";
+    this.frame = 0;
+    this.node = /** @type {Text | null} */ (null);
+    this.size = 0; // of the last block
+  }
+
+  /** @param {string} text */
+  append(text) {
+    this.length += text.length;
+    this.pending += text;
+    this.frame ||= requestAnimationFrame(() => this.flush());
+  }
+
+  /** Write what has come since the last frame. */
+  flush() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const text = this.pending;
+    this.pending = "";
+    if (!text) return;
+    const { scrollHeight, scrollTop, clientHeight } = this.element;
+    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
+    this.write(text);
+    if (atEnd) this.element.scrollTop = this.element.scrollHeight;
+  }
+
+  /** @param {string} text */
+  write(text) {
+    let rest = text;
+    while (rest) {
+      const room = BLOCK - this.size;
+      const end = rest.length > room ? rest.indexOf("\n", Math.max(room, 0)) : -1;
+      const part = end < 0 ? rest.slice(0, room + 20 * BLOCK) : rest.slice(0, end + 1);
+      this.put(part);
+      rest = rest.slice(part.length);
+      // A line without an end would make one block of any size: it is cut where it is too long.
+      if (end >= 0 || rest) this.node = null;
+    }
+  }
+
+  /** @param {string} part */
+  put(part) {
+    if (!this.node) {
+      this.node = document.createTextNode("");
+      this.size = 0;
+      this.element.append(h("div.wb-block", {}, this.node));
+    }
+    this.node.appendData(part);
+    this.size += part.length;
+  }
+
+  /** Everything anew. @param {string} text */
+  replace(text) {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    this.pending = "";
+    this.node = null;
+    this.size = 0;
+    this.element.replaceChildren();
+    this.length = text.length;
+    this.write(text);
+  }
+
+  get text() {
+    return this.element.textContent + this.pending;
+  }
+}

@@ -1,0 +1,53 @@
+"""A thread that looks after something while it lives, a few times a second."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+RATE = 12.0  # looks a second: fluent to read, and few messages
+
+
+class Ticker:
+    """Calls a function at a steady rate until it says that nothing is left to do.
+
+    Args:
+        look: Called on the ticker's thread; ``False`` ends it.
+        rate: Calls a second.
+    """
+
+    def __init__(self, look: Callable[[], bool], rate: float = RATE) -> None:
+        self._look = look
+        self._pause = 1.0 / rate
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look, if nobody does."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="widget-ticker", daemon=True)
+                self._thread.start()
+
+    def nudge(self) -> None:
+        """Look now: something has happened that should be seen at once."""
+        self._wake.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until there is nothing left to do."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            goes_on = self._look()
+            if not goes_on:
+                with self._lock:
+                    # What began meanwhile would be looked after by nobody.
+                    if not self._look():
+                        self._thread = None
+                        return
+            self._wake.wait(self._pause)
+            self._wake.clear()

@@ -11,6 +11,7 @@ import pytest
 from workbench.bench import generation, suite
 from workbench.bench.figures import Figure, Goal, compared
 from workbench.bench.generation import Options
+from workbench.bench.grading import grading
 from workbench.bench.sides import BareLoop, EngineLoop, SessionLoop, TransformersLoop, rate
 from workbench.bench.startup import startup
 from workbench.bench.workload import Prompts, endless
@@ -196,3 +197,14 @@ def test_the_last_line_is_json_for_programs(
     assert "missed" in row
     assert run(["bench", "--quick", "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_grading_decides_each_answer_as_it_was_made_in_a_process_that_is_kept() -> None:
+    rows, ratio = grading(40, rounds=1)
+    assert isinstance(rows, list)
+    of_a_run, hard = rows
+    assert of_a_run["gradings"] == of_a_run["by_text"] + of_a_run["by_math_verify"] == 40
+    assert 25 <= of_a_run["right"] <= 39  # ten of twelve are made right
+    assert (hard["gradings"], hard["by_math_verify"], hard["right"]) == (2, 2, 1)
+    assert isinstance(ratio, Figure)
+    assert ratio.ratio > 1

@@ -1,4 +1,4 @@
-"""The browser's part of a widget: plain ES modules beside these files, joined into the one that it runs."""
+"""The browser's part of a widget: plain ES modules beside these files, joined into one."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _UNEXPECTED = "`workbench doctor` shows what this machine has; if it recurs, rep
 Told = dict[str, Any]  # JSON-able
 
 
-class Part(anywidget.AnyWidget):
+class Part(anywidget.AnyWidget):  # type: ignore[misc]
     """A view over plain objects of the workbench: throwing it away loses nothing.
 
     A part says all that a page shows in ``tell()``. A page gets it when it asks (a reload, a

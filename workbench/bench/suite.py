@@ -11,6 +11,7 @@ import torch
 from workbench.bench import generation, sampling, store, sweeping
 from workbench.bench.figures import Figure
 from workbench.bench.generation import Options
+from workbench.bench.grading import GRADINGS, grading
 from workbench.bench.sides import threads
 from workbench.bench.startup import startup
 from workbench.bench.watching import watching
@@ -32,6 +33,7 @@ BENCHES: Mapping[str, Bench] = MappingProxyType(
         "sweep": sweeping.sweep_bench,
         "startup": lambda options: startup(options.rounds),
         "sampling": lambda options: iter([_sampling(options)]),
+        "grading": lambda options: grading(GRADINGS if options.rounds > 3 else 500, options.rounds),
         "store": lambda options: iter([[store.measure(10_000 if options.rounds > 3 else 1_000)]]),
     }
 )

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
+
 from workbench.evaluation.graders import verdict
 
 SECONDS = 4.0  # for one answer; an ordinary one takes milliseconds
@@ -107,6 +109,10 @@ class Checker:
         """The process that there is, if there is one."""
         return None if self._process is None else self._process.pid
 
+    def cpu_seconds(self) -> float:
+        """What the process that there is has had of a processor."""
+        return 0.0 if self._process is None else self._process.cpu_seconds()
+
     def _ask(self, gold: str, given: str) -> Outcome:
         if self._process is None or not self._process.usable:
             self._end()
@@ -169,6 +175,13 @@ class _Process:
     def usable(self) -> bool:
         """It runs, and is not that of the process that this one was forked from."""
         return self._owner == os.getpid() and self._child.poll() is None
+
+    def cpu_seconds(self) -> float:
+        """What it has had of a processor, user's and system's."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.pid).cpu_times()
+            return float(times.user + times.system)
+        return 0.0
 
     def ask(self, gold: str, given: str, seconds: float) -> str:
         """What it says of an answer.

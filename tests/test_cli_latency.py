@@ -53,7 +53,7 @@ def test_a_table_a_paragraph_and_the_run(capsys: pytest.CaptureFixture[str]) -> 
         assert head in heads
     # The script's: 50 ms of prefill and a token every 20 ms.
     assert "the first token came after 70 ms, then one every 20 ms" in " ".join(said.split())
-    assert "The most requests that met time to first token 9 s" in " ".join(said.split())
+    assert "Goodput (time to first token at most 9 s" in " ".join(said.split())
     assert f"Kept as run {Store().runs()[0].id}" in said
     assert "\x1b" not in said
     assert run(["runs", "show", Store().runs()[0].id, "--no-text"]) == 0

@@ -257,7 +257,7 @@ def test_the_table_of_arms_counts_what_went_wrong(run: wb.Run) -> None:
 def test_tables_show_frames_and_rows_with_dashes_for_the_undefined() -> None:
     frame = pd.DataFrame({"a": [1.23456, None], "b": ["x", "y"], "c": [True, False]})
     lines = Shown(pages.table(frame)).lines
-    assert lines == ["a", "b", "c", "1.235", "x", "yes", "–", "y", "no"]
+    assert lines == ["a", "b", "c", "1.23", "x", "yes", "–", "y", "no"]
     assert Shown(pages.table(frame, {"b": "letter"})).lines == ["letter", "x", "y"]
     assert Shown(pages.table([{"n": 1}] * 5, most=2)).lines[-1] == "3 more rows are not shown."
     assert Shown(pages.table([])).lines == []

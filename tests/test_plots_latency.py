@@ -71,7 +71,8 @@ def test_throughput_against_latency_has_a_point_a_concurrency() -> None:
     line = named(figure, "64 tokens · uncached")
     assert list(line.x) == [200.0, 100.0, 50.0]
     assert list(line.y) == [150.0, 300.0, 600.0]
-    assert [text.strip() for text in line.text] == ["1", "2", "4"]
+    assert list(line.customdata) == [1, 2, 4]  # the hover has all; beside several lines the ends
+    assert [text.strip() for text in line.text] == ["1", "", "4"]
     assert len(figure.data) == 4
 
 
@@ -111,11 +112,11 @@ def test_goodput_shows_requests_a_second_and_how_many_of_how_many() -> None:
         SimpleNamespace(setting=Setting(concurrency=level), good=level, requests=8, per_second=rate)
         for level, rate in ((4, 9.0), (1, 3.0))
     ]
-    figure = latencies.goodput(found, {"time_to_first_token": 0.5})
+    figure = latencies.goodput(found, "time to first token at most 500 ms")
     (line,) = figure.data
     assert (list(line.x), list(line.y)) == ([1, 4], [3.0, 9.0])
     assert [list(pair) for pair in line.customdata] == [[1, 8], [4, 8]]
-    assert "time to first token 0.5" in figure.layout.title.subtitle.text
+    assert "time to first token at most 500 ms" in figure.layout.title.subtitle.text
 
 
 def test_bands_by_position_are_a_panel_a_stage() -> None:
@@ -159,7 +160,7 @@ def test_nothing_to_show_is_said() -> None:
         latencies.throughput([]),
         latencies.first_token(unknown),
         latencies.prefill_rate([]),
-        latencies.goodput([], {}),
+        latencies.goodput([], ""),
         latencies.latency_by_position({Setting(): []}),
     ):
         assert not figure.data

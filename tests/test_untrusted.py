@@ -66,7 +66,7 @@ HOSTILE = {
     "a line of 1 MB": "<img src=x onerror=CANARY()>" + "A" * 1_000_000,
 }
 WELCOME = re.compile(
-    "html|head|meta|title|style|body|main|footer|div|section|details|summary|pre|code|h[1-4]|p|ul|li"
+    "html|head|meta|title|style|body|main|nav|footer|div|section|details|summary|pre|code|h[1-4]|p|ul|li"
     "|span|b|strong|em|a|table|thead|tbody|tr|th|td|script"
 )
 OBEYED = re.compile(

@@ -29,7 +29,7 @@ def stage_rows(run: Run | Lab, objectives: Mapping[str, float] | None = None) ->
             "failed": one.failed or None,
             "in cache, tokens": one["cached_tokens"]["p50"],
             "first token, ms": _ms(one["time_to_first_token"]["p50"]),
-            "p99, ms": _ms(one["time_to_first_token"]["p99"]),
+            "first token p99, ms": _ms(one["time_to_first_token"]["p99"]),
             "between tokens, ms": _ms(one["inter_token_latency"]["p50"]),
             "whole, ms": _ms(one["request_latency"]["p50"]),
             "prefill, tokens/s": one["prefill_throughput"]["p50"],
@@ -49,12 +49,12 @@ def channel_rows(run: Run | Lab) -> Rows:
             _place(one.setting)
             | {
                 "thinking, tokens": one["thinking_tokens"]["avg"],
-                "between, ms (median)": _ms(one[THINKING_GAP]["p50"]),
-                "99th percentile": _ms(one[THINKING_GAP]["p99"]),
-                "first of the answer, ms": _ms(one["time_to_first_output_token"]["p50"]),
+                "thinking gap, ms": _ms(one[THINKING_GAP]["p50"]),
+                "thinking gap p99, ms": _ms(one[THINKING_GAP]["p99"]),
+                "answer begins, ms": _ms(one["time_to_first_output_token"]["p50"]),
                 "answer, tokens": one["answer_tokens"]["avg"],
-                "between, ms (median) ": _ms(one[ANSWER_GAP]["p50"]),
-                "99th percentile ": _ms(one[ANSWER_GAP]["p99"]),
+                "answer gap, ms": _ms(one[ANSWER_GAP]["p50"]),
+                "answer gap p99, ms": _ms(one[ANSWER_GAP]["p99"]),
             }
             for one in figures(run)
         ]
@@ -70,7 +70,7 @@ def outlier_rows(run: Run | Lab, *, most: int = 20) -> Rows:
             "token": one.position,
             "id": one.id,
             "text": repr(one.text),
-            "phase": one.phase,
+            "phase": "think tags" if one.phase == "marker" else one.phase,
             "gap, ms": 1000 * one.gap,
             "median, ms": 1000 * one.median,
             "meanwhile": one.because,

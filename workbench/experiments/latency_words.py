@@ -16,7 +16,7 @@ from workbench.experiments.latency_stages import Lab, read
 from workbench.experiments.latency_tokens import counted as gaps_counted
 from workbench.experiments.latency_tokens import outliers
 from workbench.experiments.run import Run
-from workbench.experiments.wording import capital, counted, listed
+from workbench.experiments.wording import capital, counted
 from workbench.metrics import TABLE
 
 _FEW = 30  # requests of a stage below which a reader is warned of its tails
@@ -54,6 +54,16 @@ def milliseconds(seconds: float | None) -> str:
     if seconds is None:
         return "an unknown time"
     return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def bounds(objectives: Mapping[str, float]) -> str:
+    """``time to first token at most 500 ms, inter-token latency at most 50 ms``."""
+    units = {metric.name: metric.unit for metric in TABLE}
+    return ", ".join(
+        f"{name.replace('_', ' ').replace('inter token', 'inter-token')} "
+        + (f"at most {milliseconds(bound)}" if units[name] == "s" else f"{bound:g} {units[name]}")
+        for name, bound in objectives_of(objectives).items()
+    )
 
 
 def _sides(found: Sequence[StageFigures]) -> dict[str, list[StageFigures]]:
@@ -148,19 +158,13 @@ def _goodput(lab: Lab, objectives: Mapping[str, float]) -> Iterator[str]:
     if not known:
         return
     best = max(known, key=lambda one: one.per_second or 0.0)
-    units = {metric.name: metric.unit for metric in TABLE}
-    bounds = listed(
-        [
-            f"{name.replace('_', ' ')} {bound:g} {units[name]}"
-            for name, bound in objectives_of(objectives).items()
-        ]
-    )
     if not best.good:
-        yield f"No request met {bounds}."
+        yield f"No request met the objectives ({bounds(objectives)})."
         return
     yield (
-        f"The most requests that met {bounds} were {best.per_second:.3g} a second, at "
-        f"{best.setting}: {best.good} of {best.requests}."
+        f"Goodput ({bounds(objectives)}) was highest at {best.setting}, {best.per_second:.3g} "
+        f"requests a second: {best.good} of its {counted(best.requests, 'request')} met "
+        f"{'both' if len(objectives) == 2 else 'every objective' if len(objectives) > 2 else 'it'}."
     )
 
 

@@ -6,6 +6,7 @@ import importlib
 import sys
 from typing import Any, TextIO
 
+PROGRESS = "workbench-progress"  # in the metadata of what a bar leaves in a notebook
 _QUIET = 10.0  # seconds between lines where they pile up: in files, pipes and logs
 
 
@@ -39,7 +40,7 @@ class Bar:
         told = _told(shown)
         shown.close()
         if self._cell is not None:  # a saved notebook would show the begin for ever
-            self._cell.update({"text/plain": told}, raw=True)
+            self._cell.update({"text/plain": told}, metadata={PROGRESS: True}, raw=True)
             self._cell = None
 
     def _open(self, before: int, total: int) -> Any:

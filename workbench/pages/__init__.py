@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.pages.answers import answers
 from workbench.pages.asked import asked
 from workbench.pages.grid import cells_table
 from workbench.pages.manifest import manifest
@@ -11,6 +12,7 @@ from workbench.pages.texts import side_by_side
 
 __all__ = [
     "Page",
+    "answers",
     "arms_table",
     "asked",
     "cells_table",

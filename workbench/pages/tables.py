@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.experiments import Run
 from workbench.experiments.summary import ArmSummary, summarise
+from workbench.experiments.wording import number
 from workbench.pages.numbers import count, interval, seconds
 from workbench.pages.page import Page, render
 from workbench.printable import one_line
@@ -79,13 +80,13 @@ def arms_table(run: Run) -> Page:
 
 
 def value(raw: object) -> str | None:
-    """A value as a cell shows it: floats to four digits, text in one line."""
+    """A value as a cell shows it: floats to three digits, text in one line."""
     if raw is None or (isinstance(raw, float) and math.isnan(raw)):
         return None
     if isinstance(raw, bool):
         return "yes" if raw else "no"
     if isinstance(raw, float):
-        return f"{raw:.4g}"
+        return number(raw)
     return one_line(str(raw), _LONGEST)
 
 

@@ -43,7 +43,7 @@ def pareto(cells: Cells, cost: str = "output_tokens") -> go.Figure:
     """
     rows, shown = read(cells), quantity(cost)
     title = f"Right answers against {shown.title}"
-    points = [row for row in rows if row.get("accuracy") is not None and row.get(cost) is not None]
+    points = _measured(rows, cost)
     if not points:
         return nothing(title, "No setting has a graded answer yet.")
     groups = _groups(points)
@@ -53,17 +53,27 @@ def pareto(cells: Cells, cost: str = "output_tokens") -> go.Figure:
         plot=HEIGHT,
         legend=True,
     )
-    front = _front(points, shown)
-    _add_front(made, front, shown)
+    best = _front(points, shown)
+    _add_front(made, best, shown)
     for number, (group, own) in enumerate(groups.items()):
         _add_points(made, own, rows, shown, group, SERIES[number % len(SERIES)])
     made.update_traces(showlegend=len(groups) > 1, selector={"mode": "markers"})
     scale = _scale(points, shown)
     _draw_axes(made, scale, shown)
-    _add_labels(made, front, points, scale, shown, rows)
-    some = f"{_MOST} of {len(front)} settings on the front are named" if front[_MOST:] else ""
+    _add_labels(made, best, points, scale, shown, rows)
+    some = f"{_MOST} of {len(best)} settings on the front are named" if best[_MOST:] else ""
     remark(made, batch_remark(rows, shown), some)
     return made
+
+
+def front(cells: Cells, cost: str = "output_tokens") -> list[int]:
+    """The numbers of the rows that are on the front of ``pareto``, by rising cost."""
+    rows = read(cells)
+    return [rows.index(dict(row)) for row in _front(_measured(rows, cost), quantity(cost))]
+
+
+def _measured(rows: Sequence[Row], cost: str) -> list[Row]:
+    return [row for row in rows if row.get("accuracy") is not None and row.get(cost) is not None]
 
 
 def _groups(points: Sequence[Row]) -> dict[str, list[Row]]:
@@ -185,7 +195,8 @@ def _add_labels(
         return scale.across(shown.scale * row[shown.column]), up(100 * row["accuracy"])
 
     named = [(name(row, rows), *pixels(row)) for row in front[:_MOST]]
-    for row, spot in zip(front, spots(named, [pixels(row) for row in points]), strict=False):
+    found = spots(named, [pixels(row) for row in points], [pixels(row) for row in front])
+    for row, spot in zip(front, found, strict=False):
         made.add_annotation(
             x=scale.at(shown.scale * row[shown.column]),
             y=100 * row["accuracy"],

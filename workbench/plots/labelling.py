@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 HEIGHT = 320  # pixels of the plot
 LOW, HIGH = -3.0, 112.0  # of its upward axis, %: above 100 there is room for names
 _WIDTH = 700  # pixels that a page usually gives the plot
 _LINE = 16  # pixels of a name's height
 _CHARACTER = 6.3  # pixels of one, on average
+_LINE_ROOM = 2  # pixels on either side of a line that stay free
 _POINT = 6  # pixels around a point's middle that stay free
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
@@ -48,15 +50,22 @@ def up(percent: float) -> float:
 
 
 def spots(
-    names: Sequence[tuple[str, float, float]], points: Sequence[tuple[float, float]]
+    names: Sequence[tuple[str, float, float]],
+    points: Sequence[tuple[float, float]],
+    steps: Sequence[tuple[float, float]] = (),
 ) -> list[Spot]:
     """A place for each name: the first free one, else the first.
 
     Args:
         names: Each with its point, in pixels from the lower left of the plot.
         points: All points, which names should not cover.
+        steps: Corners of the front, by rising cost: between two of them a line goes
+            across and then up, which names should not cover either.
     """
     taken = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points]
+    for (left, low), (right, high) in pairwise(steps):
+        taken.append((left, low - _LINE_ROOM, right, low + _LINE_ROOM))
+        taken.append((right - _LINE_ROOM, low, right + _LINE_ROOM, high))
     found = []
     for name, x, y in names:
         width = _CHARACTER * len(name) + 6

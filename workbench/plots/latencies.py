@@ -126,7 +126,7 @@ def throughput(stages: Sequence[Stage]) -> go.Figure:
     lines = {name: line for name, line in lines.items() if line}
     if not lines:
         return nothing(title, _NO_MOMENTS)
-    made = figure(title, subtitle="points are labelled with the requests at once", plot=340)
+    made = figure(title, subtitle="requests at once stand beside the points", plot=340)
     look = looks(lines)
     for name, line in lines.items():
         each = [median(stage, "output_token_throughput_per_user") for stage in line]
@@ -135,29 +135,29 @@ def throughput(stages: Sequence[Stage]) -> go.Figure:
             x=each,
             y=[stage.output_token_throughput for stage in line],
             mode="lines+markers+text",
-            text=[f" {stage.setting.concurrency}" for stage in line],
+            text=_ends([f" {stage.setting.concurrency}" for stage in line], len(lines)),
+            customdata=[stage.setting.concurrency for stage in line],
             textposition="middle right",
-            hovertemplate=f"<b>{label(name)}</b> · %{{text}} at once<br>each: %{{x:,.1f}} tokens/s"
-            "<br>all: %{y:,.1f} tokens/s<extra></extra>",
+            hovertemplate=f"<b>{label(name)}</b> · %{{customdata}} at once"
+            "<br>each: %{x:,.1f} tokens/s<br>all: %{y:,.1f} tokens/s<extra></extra>",
         )
     made.update_xaxes(title_text="each: tokens/s while it decodes, median", rangemode="tozero")
     made.update_yaxes(title_text="all together: tokens/s", rangemode="tozero")
     return made
 
 
-def goodput(found: Sequence[Goodput], objectives: Mapping[str, float]) -> go.Figure:
+def goodput(found: Sequence[Goodput], objectives: str) -> go.Figure:
     """Requests a second that met every objective, over concurrency.
 
     Args:
         found: As ``latency_figures.goodput`` gives them.
-        objectives: What they had to meet, for the subtitle.
+        objectives: What they had to meet, in words: ``latency_words.bounds``.
     """
     title = "Goodput, by concurrency"
     known = [one for one in found if one.per_second is not None]
     if not known:
         return nothing(title, _NO_MOMENTS)
-    told = ", ".join(f"{name.replace('_', ' ')} {bound:g}" for name, bound in objectives.items())
-    made = figure(title, subtitle=label(told, 120), plot=280)
+    made = figure(title, subtitle=label(objectives, 120), plot=280)
     lines = by_line(known, over="concurrency")
     look = looks(lines)
     for name, line in lines.items():
@@ -173,6 +173,12 @@ def goodput(found: Sequence[Goodput], objectives: Mapping[str, float]) -> go.Fig
     concurrency_axis(made, [one.setting for one in known])
     made.update_yaxes(title_text="requests/s", rangemode="tozero")
     return made
+
+
+def _ends(told: Sequence[str], lines: int) -> list[str]:
+    """The first and the last alone where several lines would write over one another."""
+    last = len(told) - 1
+    return [one if lines < 2 or place in (0, last) else "" for place, one in enumerate(told)]
 
 
 def _add_bands(made: go.Figure, row: int, bands: Sequence[Band]) -> None:

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter
 from plotly.offline import get_plotlyjs
 
+from workbench.experiments.progress import PROGRESS
 from workbench.pages.manifest import RUN_TYPE
 from workbench.printable import printable
 
@@ -53,6 +54,7 @@ def html(notebook: nbformat.NotebookNode, name: str = "", stopped: str | None = 
             title=_title(copy),
             name=name,
             stopped=None if stopped is None else printable(stopped),
+            contents=list(_contents(copy)),
             body=Markup(_body(copy)),  # noqa: S704  (the exporter's, see its template)
             style=Markup(_source("page.css")),  # noqa: S704  (our own file)
             figures=[Markup(_inert(figure)) for figure in figures],  # noqa: S704  (no "<" in it)
@@ -100,9 +102,13 @@ def _keep_shown(notebook: nbformat.NotebookNode) -> None:
 
 
 def _is_left_out(output: Any) -> bool:
-    """Widgets, which need a kernel; the traceback of Ctrl-C, of which the top of the page tells."""
+    """Widgets, which need a kernel, and what a progress bar has left of itself.
+
+    And the traceback of Ctrl-C, of which the top of the page tells.
+    """
     interrupted = output.output_type == "error" and output.ename == "KeyboardInterrupt"
-    return interrupted or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return interrupted or widget or PROGRESS in output.get("metadata", {})
 
 
 def _outputs(notebook: nbformat.NotebookNode) -> Iterator[Any]:
@@ -129,6 +135,13 @@ def _title(notebook: nbformat.NotebookNode) -> str:
             line = cell.source.strip().partition("\n")[0]
             return str(line.lstrip("# "))
     return "Report"
+
+
+def _contents(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
+    """The id and the words of every section's heading, where a cell begins with it."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            yield f"cell-id={cell.get('id', '')}", cell.source[3:].partition("\n")[0].strip()
 
 
 def _inert(value: dict[str, Any]) -> str:

@@ -199,7 +199,8 @@ def test_the_last_line_is_json_for_programs(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_grading_decides_each_answer_as_it_was_made_in_a_process_that_is_kept() -> None:
+def test_grading_decides_each_answer_as_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.bench.grading._EACH", 1)
     rows, ratio = grading(40, rounds=1)
     assert isinstance(rows, list)
     of_a_run, hard = rows
@@ -207,4 +208,4 @@ def test_grading_decides_each_answer_as_it_was_made_in_a_process_that_is_kept() 
     assert 25 <= of_a_run["right"] <= 39  # ten of twelve are made right
     assert (hard["gradings"], hard["by_math_verify"], hard["right"]) == (2, 2, 1)
     assert isinstance(ratio, Figure)
-    assert ratio.ratio > 1
+    assert min(ratio.first, ratio.second) > 0

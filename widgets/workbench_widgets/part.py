@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -38,7 +38,7 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
     def __init__(self, **traits: Any) -> None:
         self._problem: Told | None = None
         self._last_beat = 0.0
-        self._shown_as: str | None = None
+        self._unwatched: str | None = None  # the display that stands for the part, without a page
         self._ticker = Ticker(self._tick)
         super().__init__(**traits)
         self.on_msg(self._heard)
@@ -81,18 +81,18 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
     def keep(self) -> None:
         """Everything anew, and kept for a saved notebook."""
         self.told = self._whole()
-        if self._shown_as is not None and not attended():
-            update_display(self._bundle(), raw=True, display_id=self._shown_as)
+        if self._unwatched is not None:
+            update_display(self._still(), raw=True, display_id=self._unwatched)
 
     def trouble(self, error: Exception | None) -> None:
         """Show an error under the part; ``None`` takes it away."""
         self._problem = None if error is None else _told(error)
         self.say("problem", problem=self._problem)
 
-    def run(self, work: Callable[[], bool] | None = None) -> None:
+    def run(self) -> None:
         """Look after what runs from now on, on a thread; where nobody watches, until it ends."""
         self._ticker.start()
-        if self._shown_as is not None and not attended():
+        if self._unwatched is not None:
             self.wait()
 
     def _whole(self) -> Told:
@@ -116,6 +116,7 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
             wish(**{key: value for key, value in content.items() if key not in ("do", "n")})
         except Exception as error:  # a callback has no caller who would show it
             self.trouble(error)
+            self.refresh()  # a page may have shown already what it wished for
 
     def do_pull(self) -> None:
         """A page has missed something."""
@@ -128,16 +129,17 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
     # --- where it is shown ------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        self._shown_as = uuid4().hex
-        if not attended():
-            self.wait()
-        display(self._bundle(), raw=True, display_id=self._shown_as)
-
-    def _bundle(self) -> dict[str, Any]:
-        """A view where somebody can use it; else what there is to see."""
+        """A view where somebody can use it; else what there is to see, when all has ended."""
         if attended():
             view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-            return {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+            bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+            display(bundle, raw=True)
+            return
+        self.wait()
+        self._unwatched = uuid4().hex
+        display(self._still(), raw=True, display_id=self._unwatched)
+
+    def _still(self) -> dict[str, Any]:
         still = self.still()
         return {"text/html": still.html, "text/plain": still.text}
 

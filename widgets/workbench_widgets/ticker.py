@@ -21,11 +21,13 @@ class Ticker:
         self._pause = 1.0 / rate
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._wanted = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to look, if nobody does."""
         with self._lock:
+            self._wanted = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="widget-ticker", daemon=True)
                 self._thread.start()
@@ -42,11 +44,11 @@ class Ticker:
 
     def _run(self) -> None:
         while True:
-            goes_on = self._look()
-            if not goes_on:
+            with self._lock:
+                self._wanted = False
+            if not self._look():
                 with self._lock:
-                    # What began meanwhile would be looked after by nobody.
-                    if not self._look():
+                    if not self._wanted:  # what began meanwhile would be looked after by nobody
                         self._thread = None
                         return
             self._wake.wait(self._pause)

@@ -1,0 +1,58 @@
+"""Texts that would act, were they taken for more than text; each would set ``window.CANARY``."""
+
+from __future__ import annotations
+
+_JS = "window.CANARY=1"
+_HANDLERS = ("onerror", "onload", "onclick", "onfocus", "onmouseover", "onanimationstart")
+_TAGS = ("img src=x", "svg", "body", "video src=x", "details open", "input autofocus", "iframe")
+
+HOSTILE: tuple[str, ...] = (
+    f"<script>{_JS}</script>",
+    f"<SCRIPT SRC=data:text/javascript,{_JS}></SCRIPT>",
+    *(f'<{tag} {handler}="{_JS}">' for tag in _TAGS for handler in _HANDLERS),
+    f"<svg><script>{_JS}</script></svg>",
+    f'<svg><animate onbegin="{_JS}" attributeName=x dur=1s></svg>',
+    f'<math><mi xlink:href="javascript:{_JS}">x</mi></math>',
+    f'<math href="javascript:{_JS}">CLICK</math>',
+    f'<a href="javascript:{_JS}">a</a>',
+    f"[a](javascript:{_JS})",
+    f"[a](  JaVaScRiPt:{_JS})",
+    f"[a](data:text/html,<script>{_JS}</script>)",
+    f"[a](vbscript:{_JS})",
+    f'![a](x" onerror="{_JS})',
+    f"<{'img'}\nsrc=x\nonerror={_JS}>",
+    f"</textarea><script>{_JS}</script>",
+    f"</script><script>{_JS}</script>",
+    f"--><script>{_JS}</script>",
+    f"]]><script>{_JS}</script>",
+    "{{constructor.constructor('window.CANARY=1')()}}",
+    "${window.CANARY=1}",
+    "#{window.CANARY=1}",
+    "<%= window.CANARY=1 %>",
+    rf"$\href{{javascript:{_JS}}}{{x}}$",
+    rf"\(\href{{javascript:{_JS}}}{{x}}\)",
+    rf"$$\text{{<img src=x onerror={_JS}>}}$$",
+    rf"\[\unicode{{<script>{_JS}</script>}}\]",
+    rf"$\style{{background:url(javascript:{_JS})}}{{x}}$",
+    rf"\begin{{equation}}\text{{<script>{_JS}</script>}}\end{{equation}}",
+    f"<style>@import 'javascript:{_JS}';</style>",
+    f'<link rel=stylesheet href="javascript:{_JS}">',
+    f'<meta http-equiv=refresh content="0;url=javascript:{_JS}">',
+    f'<base href="javascript:{_JS}//">',
+    f'<form action="javascript:{_JS}"><button>x</button></form>',
+    f'<object data="javascript:{_JS}"></object>',
+    f'<embed src="javascript:{_JS}">',
+    f"<template><script>{_JS}</script></template>",
+    f"```html\n<script>{_JS}</script>\n```",
+    f"`</code><script>{_JS}</script>`",
+    f"|a|\n|-|\n|<img src=x onerror={_JS}>|",
+    f"&lt;img src=x onerror={_JS}&gt;",
+    f"\x3cscript\x3e{_JS}\x3c/script\x3e",
+    "\u202egnp.exe\u202c \u2066hidden\u2069",
+    "zero\u200bwidth\u2060and\ufeffmarks",
+    "\x1b]0;title\x07\x1b[2J\x1b[31mred",
+    "half \ud83d a character",
+    "\u2028line\u2029paragraph",
+    "\U000e0041\U000e0042 tags",
+    f"<img src=x onerror={_JS}>" + "A" * 1_000_000,
+)

@@ -1,0 +1,46 @@
+"""The model that is loaded, shared by the parts of a notebook."""
+
+from __future__ import annotations
+
+import threading
+
+from workbench.engines import at_hand
+from workbench.records import EngineSpec
+from workbench.session import Session
+
+
+class Desk:
+    """Holds one session at a time: two models may not fit in the memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: EngineSpec | None = None
+        self._session: Session | None = None
+
+    @property
+    def loaded(self) -> EngineSpec | None:
+        """What was asked to be loaded; ``None``: nothing is."""
+        return self._asked
+
+    def session(self, spec: EngineSpec) -> Session:
+        """The session of this model; another one is closed, and its memory freed, first.
+
+        Raises:
+            WorkbenchError: The model or engine is not here.
+        """
+        at_hand(spec)
+        with self._lock:
+            if self._session is None or self._asked != spec:
+                self._close()
+                self._asked, self._session = spec, Session(spec)
+            return self._session
+
+    def close(self) -> None:
+        """Unload; what is running is cancelled and kept."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        session, self._session, self._asked = self._session, None, None
+        if session is not None:
+            session.close()

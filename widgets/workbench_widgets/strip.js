@@ -1,0 +1,86 @@
+// The gap of every token over its position, on a canvas; phases are shaded, a click finds a token.
+
+import { h } from "./dom.js";
+
+const HEIGHT = 72;
+const SHADES = ["rgba(0, 114, 178, 0.16)", "rgba(230, 159, 0, 0.18)", "rgba(128, 128, 128, 0.3)"]; // thinking, answer, tags
+
+/** A strip under a text. */
+export class Strip {
+  /** @param {(token: number) => void} choose */
+  constructor(choose) {
+    this.canvas = h("canvas.wb-strip", { role: "img", "aria-label": "Seconds between tokens, over position" });
+    this.canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      if (this.gaps) choose(Math.min(this.gaps.length - 1, Math.floor((event.offsetX / this.canvas.clientWidth) * this.gaps.length)));
+    });
+    this.chosen = -1;
+    this.view = [0, 0];
+    this.watch = new ResizeObserver(() => this.draw());
+    this.watch.observe(this.canvas);
+  }
+
+  /** @param {Float32Array} gaps Seconds; NaN for the first. @param {Uint8Array} channels */
+  show(gaps, channels) {
+    this.gaps = gaps;
+    this.channels = channels;
+    const known = gaps.filter((gap) => !Number.isNaN(gap)).sort();
+    this.most = known.length ? Math.max(known[Math.floor(0.995 * (known.length - 1))] * 1.15, 1e-6) : 1;
+    this.draw();
+  }
+
+  draw() {
+    const { canvas, gaps, channels } = this;
+    const width = canvas.clientWidth;
+    if (!gaps || !channels || !width) return;
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(HEIGHT * ratio);
+    const pen = canvas.getContext("2d");
+    if (!pen) return;
+    pen.scale(ratio, ratio);
+    pen.clearRect(0, 0, width, HEIGHT);
+    this.shade(pen, width, channels);
+    pen.fillStyle = getComputedStyle(canvas).color;
+    for (let x = 0; x < width; x += 1) this.column(pen, x, width, gaps);
+    if (this.chosen >= 0) {
+      pen.fillStyle = "#d55e00";
+      pen.fillRect((this.chosen / gaps.length) * width - 1, 0, 3, HEIGHT);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {number} width @param {Uint8Array} channels */
+  shade(pen, width, channels) {
+    let from = 0;
+    for (let i = 1; i <= channels.length; i += 1) {
+      if (i < channels.length && channels[i] === channels[from]) continue;
+      pen.fillStyle = SHADES[channels[from]];
+      pen.fillRect((from / channels.length) * width, 0, Math.max(1, ((i - from) / channels.length) * width), HEIGHT);
+      from = i;
+    }
+  }
+
+  /** The least and the most of the tokens that share a pixel. @param {CanvasRenderingContext2D} pen @param {number} x @param {number} width @param {Float32Array} gaps */
+  column(pen, x, width, gaps) {
+    const from = Math.floor((x / width) * gaps.length);
+    const to = Math.max(from + 1, Math.floor(((x + 1) / width) * gaps.length));
+    let low = Infinity;
+    let high = -Infinity;
+    for (let i = from; i < to; i += 1) {
+      if (gaps[i] < low) low = gaps[i];
+      if (gaps[i] > high) high = gaps[i];
+    }
+    if (high < low) return;
+    const up = (/** @type {number} */ v) => HEIGHT - 4 - Math.min(1, v / (this.most ?? 1)) * (HEIGHT - 10);
+    pen.fillRect(x, up(high), 1, Math.max(1.5, up(low) - up(high)));
+  }
+
+  /** @param {number} token */
+  choose(token) {
+    this.chosen = token;
+    this.draw();
+  }
+
+  close() {
+    this.watch.disconnect();
+  }
+}

@@ -1,0 +1,153 @@
+"""Token X-ray: every token of an answer by latency, probability or entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import traitlets
+
+from workbench.errors import InvalidInput
+from workbench.metrics import TokenTime, token_times, trace
+from workbench.pages import prose
+from workbench.pages.page import Page
+from workbench.printable import printable
+from workbench.records import Generation
+from workbench_widgets.desk import Desk
+from workbench_widgets.feed import LETTER, units
+from workbench_widgets.modules import module, style
+from workbench_widgets.part import Part, Told
+
+_LETTERS = "tam"
+_BANDS = 7  # steps of the colour scale
+
+
+class Xray(Part):
+    """The tokens of one generation, one by one.
+
+    Args:
+        generation: Its request should have recorded log-probabilities and alternatives; without
+            them only the latencies are shown.
+        title: What it is of.
+        desk: Holds the model that branches are asked of.
+    """
+
+    _esm = traitlets.Unicode(module("xray")).tag(sync=True)
+    _css = traitlets.Unicode(style("base", "arm", "xray")).tag(sync=True)
+
+    def __init__(
+        self, generation: Generation, *, title: str = "", desk: Desk | None = None
+    ) -> None:
+        self.generation = generation
+        self.desk = desk or Desk()
+        self._title = title or str(generation.request.mode)
+        self._times = token_times(generation)
+        super().__init__()
+
+    def do_columns(self) -> None:
+        """The tokens as columns, in one message of numbers."""
+        columns = columns_of(self.generation, self._times)
+        self.send(
+            {"k": "columns", "names": [[name, str(own.dtype)] for name, own in columns.items()]},
+            buffers=[own.tobytes() for own in columns.values()],
+        )
+
+    def do_token(self, index: int) -> None:
+        """The alternatives of one token."""
+        if not 0 <= index < len(self._times):
+            raise InvalidInput("There is no such token.", remedy="Choose one of the text.")
+        time = self._times[index]
+        found = [
+            {"id": own, "text": self._word(own), "logprob": logprob}
+            for own, logprob in time.alternatives or ()
+        ]
+        self.say("token", index=index, alternatives=found)
+
+    def _word(self, own: int) -> str | None:
+        """What a token writes, where the text has it anywhere; ``None``: not known here."""
+        return self._words.get(own)
+
+    @property
+    def _words(self) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for chunk in self.generation.chunks():
+            if len(chunk.ids) == 1:
+                found.setdefault(chunk.ids[0], printable(chunk.text))
+        return found
+
+    def tell(self) -> Told:
+        gaps = np.array([time.gap for time in self._times if time.gap is not None])
+        read = trace(self.generation)
+        return {
+            "title": self._title,
+            "text": "".join(printable(chunk.text) for chunk in self.generation.chunks()),
+            "tokens": len(self._times),
+            "prefill": read.first,
+            "recorded": any(time.logprob is not None for time in self._times),
+            "alternatives": any(time.alternatives for time in self._times),
+            "scales": {"gap": _steps(gaps)},
+        }
+
+    def still(self) -> Page:
+        return prose(f"{self._title}: {len(self._times):,} tokens.")
+
+    def __repr__(self) -> str:
+        return f"Xray({self._title!r}, {len(self._times):,} tokens)"
+
+
+def columns_of(
+    generation: Generation, times: tuple[TokenTime, ...] | list[TokenTime]
+) -> dict[str, npt.NDArray[Any]]:
+    """A column a quantity, a row a token; what is undefined is NaN, which only the page sees.
+
+    ``end`` is where the token's text ends in the whole text, in UTF-16 units: tokens whose text
+    was held back end where the token before does.
+    """
+    ends = _ends(generation)
+    return {
+        "end": np.array(ends, np.uint32),
+        "id": np.array([time.id for time in times], np.uint32),
+        "channel": np.array([_LETTERS.index(LETTER(time.channel)) for time in times], np.uint8),
+        "t": np.array([time.t for time in times], np.float32),
+        "gap": _floats(time.gap for time in times),
+        "logprob": _floats(time.logprob for time in times),
+        "entropy": _floats(_entropy(time) for time in times),
+    }
+
+
+def _ends(generation: Generation) -> list[int]:
+    """Where each token's text ends; a chunk's text is dealt to its ids in equal shares."""
+    found: list[int] = []
+    place = 0
+    for chunk in generation.chunks():
+        size = units(printable(chunk.text))
+        if chunk.ids:
+            count = len(chunk.ids)
+            found += [place + size * (i + 1) // count for i in range(count)]
+        elif found:
+            found[-1] = place + size
+        place += size
+    return found
+
+
+def _entropy(time: TokenTime) -> float | None:
+    """Nats, of what was recorded; the rest counts as one candidate, so it is at least this."""
+    if not time.alternatives:
+        return None
+    logs = np.array([logprob for _, logprob in time.alternatives])
+    masses = np.exp(logs)
+    rest = max(0.0, 1.0 - float(masses.sum()))
+    tail = -rest * np.log(rest) if rest > 0 else 0.0
+    return float(-(masses * logs).sum() + tail)
+
+
+def _floats(values: Any) -> npt.NDArray[np.float32]:
+    return np.array([np.nan if value is None else value for value in values], np.float32)
+
+
+def _steps(gaps: npt.NDArray[Any]) -> list[float]:
+    """Upper bounds of all colours but the last: even shares of the tokens."""
+    if not len(gaps):
+        return []
+    return [float(q) for q in np.quantile(gaps, np.linspace(0, 1, _BANDS + 1)[1:-1])]

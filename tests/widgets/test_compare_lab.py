@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Eventually = Callable[..., None]
@@ -126,3 +127,35 @@ def test_stop_is_seen_at_once_and_keeps_what_came(lab: Any, eventually: Eventual
     assert waited > 0, "both arms say that they were stopped"
     assert lab.page.locator(".wb-arm .wb-bad").first.inner_text() == "stopped"
     assert "word" in lab.page.locator(".wb-thoughts").first.inner_text()
+
+
+def test_hostile_answers_are_only_text_in_every_view(lab: Any, eventually: Eventually) -> None:
+    """Streamed, rendered and token by token; the other arm is one line without an end."""
+    (lab.folder / "hostile.py").write_text((Path(__file__).parent / "hostile.py").read_text())
+    lab.open(
+        "from hostile import HOSTILE\n"
+        "from workbench.engines.scripted import ScriptedEngine\n"
+        "from workbench.session import Session\n"
+        "from workbench_widgets import Compare, Desk\n"
+        "short = '\\n\\n'.join(text for text in HOSTILE if len(text) < 1000)\n"
+        "answers = {'on': '<think>\\n' + short + '\\n</think>\\n\\n' + short, 'off': HOSTILE[-1]}\n"
+        "class Told(Desk):\n"
+        "    def session(self, spec):\n"
+        "        return Session(lambda: ScriptedEngine.answering(lambda r: answers[str(r.mode)]))\n"
+        "c = Compare('Go on.', desk=Told())\nc.ask()"
+    )
+    lab.run(0)
+    eventually(DONE)
+    lab.page.get_by_role("button", name="Rendered").first.click()
+    eventually("() => !document.querySelector('.wb-rendered').hidden")
+    lab.page.get_by_role("button", name="X-ray").first.click()
+    eventually("() => document.querySelectorAll('.wb-tokens [data-token]').length > 100")
+    forbidden = "img, script, svg, iframe, object, embed, form, video, style, link, base, meta"
+    assert lab.page.locator(".wb-part").locator(forbidden).count() == 0
+    acting = """() => [...document.querySelectorAll('.wb-part *')].flatMap((e) =>
+        [...e.attributes].map((a) => `${a.name}=${a.value}`)).filter((a) =>
+        /^on/.test(a) || /^(href|src|action)=(?!https?:)/.test(a))"""
+    assert lab.page.evaluate(acting) == []
+    assert lab.page.evaluate("window.CANARY") is None
+    texts = lab.page.locator(".wb-answer").nth(1).evaluate("(e) => e.textContent.length")
+    assert texts > 130_000  # what the context leaves of the long line

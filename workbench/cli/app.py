@@ -241,6 +241,16 @@ def doctor(as_json: Json = False) -> None:
 
 
 @about.command()
+def lab(
+    folder: Annotated[Path | None, typer.Argument(help="Default: this one.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the server.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """JupyterLab on the live workbench: ask, watch, compare, by hand."""
+    _do("lab.lab", folder=folder, port=port, browser=browser)
+
+
+@about.command()
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Some of them; default: all.")

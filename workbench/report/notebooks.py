@@ -116,6 +116,11 @@ def parsed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: known[key].parse(value) for key, value in given.items()}
 
 
+def start() -> Path:
+    """The notebook that shows the live workbench."""
+    return (checkout() or _PACKAGE) / "notebooks" / "0_start.ipynb"
+
+
 def _packaged() -> list[Path]:
     """The report notebooks, in the package or beside it in a checkout."""
     folder = (checkout() or _PACKAGE) / "notebooks" / "reports"

@@ -120,7 +120,7 @@ class Compare {
       labelled("Model", model, "wb-model"),
       ...FIELDS.map(([name, label]) => labelled(label, fields[name], "wb-short")),
       h("button.wb-button.wb-small", { type: "button", title: "The model card's sampling for this mode", on: { click: () => this.recommend(fields) } }, "Recommended"),
-      h("button.wb-button.wb-small", { type: "button", title: "Take this arm away", on: { click: () => this.remove(fields) } }, "Remove"),
+      h("button.wb-button.wb-small", { type: "button", title: "Take this arm away", "aria-label": `Take arm ${index} away`, on: { click: () => this.remove(fields) } }, "×"),
     );
     this.arms.append(row);
     this.hint();

@@ -45,7 +45,7 @@ def score(given: Score, problem: Problem | None) -> Score:
 def request(given: Request) -> Request:
     """The request with what stands for its messages."""
     messages = tuple(Message(one.role, _stand_in(one.text)) for one in given.messages)
-    return replace(given, messages=messages)
+    return replace(given, messages=messages, opening=(_NO_ID,) * len(given.opening))
 
 
 def cell(given: Cell) -> Cell:

@@ -47,14 +47,20 @@ class Session:
     Args:
         engine: A specification to open, or a function that opens an engine; it is
             called on the worker thread.
+        progress: Called there with (modules read, modules in all) while a model loads.
 
     The engine opens in the background: an error in opening it is raised by ``spec``
     and is the ``Failed`` event of every request.
     """
 
-    def __init__(self, engine: EngineSpec | Callable[[], Engine] | None = None) -> None:
+    def __init__(
+        self,
+        engine: EngineSpec | Callable[[], Engine] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         asked = engine or EngineSpec()
-        opens = partial(open_engine, asked) if isinstance(asked, EngineSpec) else asked
+        opens = partial(open_engine, asked, progress) if isinstance(asked, EngineSpec) else asked
         self._open: Callable[[], Engine] = opens
         self._asked = asked if isinstance(asked, EngineSpec) else EngineSpec(kind="custom")
         self._commands: deque[tuple[str, _Live]] = deque()

@@ -225,10 +225,11 @@ def _closing(tags: list[re.Match[str]], mode: Mode) -> list[re.Match[str]]:
 
 def _forced_close(generation: Generation, tags: list[re.Match[str]]) -> bool:
     """Whether a closing tag stands behind the first forced id: a cut-off one closes nothing."""
-    position = 0
+    position, given = 0, len(generation.request.opening)
     for chunk in generation.chunks():
-        if chunk.forced:
+        if chunk.forced and given <= 0:
             return any(tag[0] == CLOSE and tag.end() > position for tag in tags)
+        given -= len(chunk.ids)
         position += len(chunk.text)
     return False
 

@@ -125,7 +125,10 @@ def check(engine: Engine, trace: Trace, stops: frozenset[int]) -> None:
     if first.prompt_tokens is None:
         assert (first.cached_tokens, trace.ids) == (None, [])
         return
-    assert first.prompt_tokens == len(engine.encode(*conversation(trace.request)))
+    prompt = len(engine.encode(*conversation(trace.request)))
+    given = trace.request.opening
+    assert first.prompt_tokens == prompt + len(given)
+    assert tuple(trace.ids[: len(given)]) == given
     assert first.cached_tokens is not None
     assert 0 <= first.cached_tokens < first.prompt_tokens
     whole = engine.decode(trace.ids)
@@ -623,6 +626,46 @@ class ModelContract(EngineContract):
             assert len(trace.ids) >= trace.request.sampling.min_tokens
             (best,) = trace.chunks[length].alternatives or ()
             assert best[0][0] in thinker_stops  # the record knows nothing of what was ruled out
+
+    @pytest.mark.parametrize("heat", [0.0, 0.9])
+    def test_behind_a_given_opening_the_same_is_drawn(
+        self, thinker: Engine, thinker_stops: frozenset[int], heat: float
+    ) -> None:
+        settings: dict[str, Any] = {"temperature": heat, "seed": 3, "max_tokens": 200}
+        origin = ask(self.THOUGHTFUL, min_tokens=40, thinking_tokens=30, **settings)
+        (free,) = answers(thinker, [origin], thinker_stops)
+        parts = [replace(origin, opening=tuple(free.ids[:n])) for n in (1, 20, 39)]
+        for request, trace in zip(parts, answers(thinker, parts, thinker_stops), strict=True):
+            given = len(request.opening)
+            assert (trace.ids, trace.text) == (free.ids, free.text)
+            assert all(chunk.forced for chunk in trace.chunks[:given])
+            assert trace.chunks[given].forced == free.chunks[given].forced
+            assert len({chunk.t for chunk in trace.chunks[:given]}) == 1
+
+    def test_a_changed_token_leads_elsewhere_and_is_kept(
+        self, thinker: Engine, thinker_stops: frozenset[int], thought: Trace
+    ) -> None:
+        closed = thinker.decode(thought.ids[:12])
+        assert "</think>" not in closed
+        other = next(i for i in range(300, 400) if i not in thought.ids)
+        opening = (*thought.ids[:12], other)
+        (trace,) = answers(thinker, [replace(thought.request, opening=opening)], thinker_stops)
+        assert tuple(trace.ids[:13]) == opening
+        assert trace.ids[12:25] != thought.ids[12:25]
+
+    def test_an_opening_that_cannot_be_is_refused_at_once(
+        self, thinker: Engine, thought: Trace
+    ) -> None:
+        unknown = replace(thought.request, opening=(10**7,))
+        with pytest.raises(InvalidInput, match="holds the id 10000000"):
+            thinker.submit(unknown)
+        full = ask(self.THOUGHTFUL, max_tokens=5)
+        with pytest.raises(InvalidInput, match="has room for 5"):
+            thinker.submit(replace(full, opening=tuple(thought.ids[:5])))
+        word = thinker.decode(thought.ids[:8]).strip()[-2:]
+        stopped = ask(self.THOUGHTFUL, stop=(word,))
+        with pytest.raises(InvalidInput, match="stop string stands in the opening"):
+            thinker.submit(replace(stopped, opening=tuple(thought.ids[:8])))
 
     def test_a_length_can_be_fixed(self, thinker: Engine, thinker_stops: frozenset[int]) -> None:
         requests = [ask(self.THOUGHTFUL, min_tokens=n, max_tokens=n) for n in (1, 90, 150)]

@@ -121,3 +121,13 @@ def _cell(arm: Arm, problem: Problem, spec: EngineSpec, seed: int) -> Cell:
     asked = request(problem, arm.mode, drawn, logprobs=True, alternatives=ALTERNATIVES)
     own = replace(spec, model=arm.model) if arm.model and arm.model != spec.model else spec
     return Cell(own, asked, problem, 0, None)
+
+
+def whole_number(name: str, raw: object) -> int | None:
+    """A whole number from a field; ``None`` where it is empty.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    found: int | None = _number(name, raw, int)
+    return found

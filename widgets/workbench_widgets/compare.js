@@ -1,6 +1,7 @@
 // Compare: a form, and two or three arms side by side.
 
 import { h, put, fill, write, labelled, fresh } from "./dom.js";
+import { Below } from "./below.js";
 import { Link } from "./link.js";
 import { Pane } from "./pane.js";
 
@@ -14,15 +15,12 @@ const MODES = ["on", "off", "off_prefilled"];
 const MOST = 3;
 
 class Compare {
-  /** @param {any} model @param {any} host @param {HTMLElement} el @param {AbortSignal | undefined} signal */
-  constructor(model, host, el, signal) {
+  /** @param {any} model @param {any} host @param {HTMLElement} el */
+  constructor(model, host, el) {
     this.model = model;
-    this.host = host;
-    this.signal = signal;
     this.panes = /** @type {Pane[]} */ ([]);
     this.forms = /** @type {any[]} */ ([]);
-    this.below = "";
-    this.announced = 0;
+    this.below = new Below(host, () => this.link.ask("close_xray"));
     this.link = new Link(model, (m) => this.take(m), (told) => this.show(told));
     this.build();
     el.classList.add("wb-part");
@@ -49,7 +47,6 @@ class Compare {
     this.status = h("p.wb-status", { role: "status", "aria-live": "polite" });
     this.arms = h("div.wb-arm-forms", {});
     this.grid = h("div.wb-arms", {});
-    this.place = h("div.wb-below", {});
     const once = labelled("All arms at once", this.together, "wb-check");
     put(once, "title", "Otherwise one after the other, so that no arm slows another");
     this.element = h(
@@ -62,7 +59,7 @@ class Compare {
       this.link.place,
       this.status,
       this.grid,
-      this.place,
+      this.below.element,
     );
   }
 
@@ -200,7 +197,7 @@ class Compare {
     this.link.problem(told.problem);
     this.busy(running, this.words(told));
     this.choices(told);
-    this.open_below(told.below);
+    this.below.show(told.below);
   }
 
   /** @param {number} place */
@@ -208,6 +205,7 @@ class Compare {
     const pane = new Pane({
       again: () => this.link.ask("again", { form: this.form(), arm: place }),
       xray: () => this.link.ask("xray", { arm: place }),
+      drop: () => this.link.ask("drop", { arm: place }),
       rendered: () => (pane.rendered.hidden ? this.link.ask("rendered", { arm: place }) : pane.raw()),
     });
     this.panes.push(pane);
@@ -247,31 +245,16 @@ class Compare {
     );
   }
 
-  /** @param {string | null} ref A part that is shown below. */
-  async open_below(ref) {
-    if (ref === this.below) return;
-    this.below = ref ?? "";
-    this.closer?.abort();
-    fill(this.place);
-    if (!ref) return;
-    this.closer = new AbortController();
-    const place = h("div", {});
-    const close = h("button.wb-button.wb-small", { type: "button", on: { click: () => this.link.ask("close_xray") } }, "Close");
-    fill(this.place, h("div.wb-row", {}, close), place);
-    const child = await this.host.getWidget(ref);
-    await child.render({ el: place, signal: this.closer.signal });
-  }
-
   close() {
-    this.closer?.abort();
+    this.below.close();
     this.link.close();
   }
 }
 
 export default {
-  /** @param {{model: any, el: HTMLElement, host: any, signal?: AbortSignal}} given */
-  render({ model, el, host, signal }) {
-    const view = new Compare(model, host, el, signal);
+  /** @param {{model: any, el: HTMLElement, host: any}} given */
+  render({ model, el, host }) {
+    const view = new Compare(model, host, el);
     return () => view.close();
   },
 };

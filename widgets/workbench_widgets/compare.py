@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Generator
 from typing import Any, Self
 
 import traitlets
 
 from workbench import pages
 from workbench.errors import EngineError, InvalidInput
-from workbench.experiments import Run, execute, load
+from workbench.experiments import Run, branch, load
 from workbench.pages.page import Page
-from workbench.records import EngineSpec, Mode, Plan
+from workbench.records import EngineSpec, Mode
 from workbench.store import Store
-from workbench.stream import Stream
+from workbench_widgets.answering import Answering
 from workbench_widgets.asking import Arm, Form, form
 from workbench_widgets.desk import Desk
 from workbench_widgets.modules import module, style
-from workbench_widgets.part import Part, Told
+from workbench_widgets.part import Told
 from workbench_widgets.sides import Side, marks, opened, problems_of, sides_of
 from workbench_widgets.xray import Xray
 
-_POLL = 0.02  # seconds between looks in ``await``
 _HISTORY = 200  # stored runs that are listed
 
 
-class Compare(Part):
+class Compare(Answering):
     """Ask the same of several arms and watch them answer.
 
     ``Compare()`` shows a form; ``Compare("What is 47 + 38 - 12?").ask()`` asks at once, and
@@ -55,16 +51,10 @@ class Compare(Part):
         desk: Desk | None = None,
     ) -> None:
         self.spec = spec or EngineSpec()
-        self.desk = desk or Desk()
         self._form = Form(prompt, expected, arms=tuple(Arm(Mode(mode)) for mode in modes))
-        self._sides: list[Side] = []
-        self._status = "idle"
-        self._stop = False
-        self._work: threading.Thread | None = None
         self._opened: dict[str, Any] | None = None
         self._below: Xray | None = None
-        self._run: str | None = None
-        super().__init__()
+        super().__init__(desk)
 
     @classmethod
     def of(cls, run: Run | str, problem: str | None = None, **given: Any) -> Self:
@@ -79,52 +69,35 @@ class Compare(Part):
         """Ask every arm; returns at once where somebody watches."""
         if prompt is not None:
             self._form = Form(prompt, self._form.expected, arms=self._form.arms)
-        self._begin(self._form.plan(self.spec), list(range(len(self._form.arms))))
+        self._ask_all()
         return self
-
-    def stop(self) -> None:
-        """Cancel what is running; what was generated is kept."""
-        self._stop = True
-        for side in self._sides:
-            side.cancel()
-        self._ticker.nudge()
-
-    @property
-    def run_id(self) -> str | None:
-        """The run of the answers that are shown."""
-        return self._run
-
-    def wait(self) -> None:
-        """Return when every arm has answered."""
-        if self._work is not None and self._work is not threading.current_thread():
-            self._work.join()
-        self._ticker.join()
-
-    def __await__(self) -> Generator[object, None, Run | None]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> Run | None:
-        try:
-            while self._status not in ("idle", "done"):
-                await asyncio.sleep(_POLL)
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            self.stop()
-            raise
-        return None if self._run is None else load(self._run)
 
     # --- what a page asks -------------------------------------------------------------------------
 
     def do_run(self, form: dict[str, Any]) -> None:
         """Ask every arm of the form."""
         self._take(form)
-        self._begin(self._form.plan(self.spec), list(range(len(self._form.arms))))
+        self._ask_all()
 
     def do_again(self, form: dict[str, Any], arm: int) -> None:
         """Ask one arm anew, and leave the others as they are."""
         self._take(form)
-        if not self._sides or len(self._sides) != len(self._form.arms):
+        asked = [side for side in self._sides if side.branch is None]
+        if not 0 <= arm < len(self._sides) or len(asked) != len(self._form.arms):
             raise InvalidInput("There are no answers beside this one.", remedy="Run all arms.")
-        self._begin(self._form.plan(self.spec, arm), [arm])
+        if self._sides[arm].branch is not None:
+            raise InvalidInput("This arm is a branch.", remedy="Branch its origin again.")
+        plan = self._form.plan(self.spec, asked.index(self._sides[arm]))
+        self._sides[arm : arm + 1] = fresh = sides_of(plan)
+        self.begin(plan, fresh, 1)
+
+    def do_drop(self, arm: int) -> None:
+        """Take a branch out of the view; its run is kept."""
+        self._refuse_while_running()
+        if self._side(arm).branch is not None:
+            del self._sides[arm]
+            self.keep()
+        self.refresh()
 
     def do_stop(self) -> None:
         """The Stop button."""
@@ -150,7 +123,11 @@ class Compare(Part):
     def do_xray(self, arm: int) -> None:
         """Open the token x-ray of an arm below the answers."""
         side = self._side(arm)
-        self._below = Xray(side.snapshot(), title=side.name, desk=self.desk)
+
+        def onwards(at: int, what: str, **how: Any) -> None:
+            self._branch(side, at, what, **how)
+
+        self._below = Xray(side.snapshot(), title=side.name, branch=onwards)
         self.refresh()
 
     def do_close_xray(self) -> None:
@@ -158,75 +135,33 @@ class Compare(Part):
         self._below = None
         self.refresh()
 
+    def _ask_all(self) -> None:
+        plan = self._form.plan(self.spec)
+        self._sides, self._opened, self._below = sides_of(plan), None, None
+        self.begin(plan, self._sides[:], len(plan) if self._form.together else 1)
+
+    def _branch(self, origin: Side, at: int, what: str, **how: Any) -> None:
+        """Another way on from a token of an arm, beside it."""
+        self._refuse_while_running()
+        if origin not in self._sides:
+            raise InvalidInput("Its arm is not shown any more.", remedy="Open the run again.")
+        plan = branch(origin.cell, origin.snapshot(), at, **how)
+        side = Side(f"{origin.name} · from token {at}", plan.cells[0], branch=what)
+        self._sides.insert(self._sides.index(origin) + 1, side)
+        self.begin(plan, [side], 1)
+
     def _take(self, told: dict[str, Any]) -> None:
         self._refuse_while_running()
         self._form = form(told)
 
     def _refuse_while_running(self) -> None:
-        if self._status not in ("idle", "done"):
+        if self.busy:
             raise EngineError("Something is running.", remedy="Stop it first.")
 
     def _side(self, arm: int) -> Side:
         if not 0 <= arm < len(self._sides):
             raise InvalidInput("There is no such arm.", remedy="Run the comparison first.")
         return self._sides[arm]
-
-    # --- one run ----------------------------------------------------------------------------------
-
-    def _begin(self, plan: Plan, places: list[int]) -> None:
-        fresh = sides_of(plan)
-        if len(places) == len(self._form.arms):
-            self._sides, self._opened = fresh, None
-        else:
-            for place, side in zip(places, fresh, strict=True):
-                self._sides[place] = side
-        self._problem, self._stop, self._below = None, False, None
-        self._status = "opening"
-        self._work = threading.Thread(
-            target=self._ask, args=(plan, fresh), name="widget-compare", daemon=True
-        )
-        self.refresh()
-        self._work.start()
-        self.run()
-
-    def _ask(self, plan: Plan, fresh: list[Side]) -> None:
-        """On a thread: every answer into the store; what goes wrong under the part."""
-
-        def watch(index: int, stream: Stream) -> None:
-            self._status = "running"
-            fresh[index].follow(stream)
-            if self._stop:
-                stream.cancel()
-
-        try:
-            specs = {cell.spec for cell in plan.cells}
-            session = self.desk.session(*specs) if len(specs) == 1 else None
-            if session is None:
-                self.desk.close()
-            at_once = len(plan) if self._form.together else 1
-            run = execute(
-                plan, session=session, concurrency=at_once, watch=watch, begun=self._begun
-            )
-            for index, side in enumerate(fresh):
-                side.settle(run, index)
-        except Exception as error:  # nobody else would show it
-            self.trouble(error)
-        self._status = "done"
-        self._ticker.nudge()
-
-    def _begun(self, run: str) -> None:
-        self._run = run
-
-    def tick(self) -> bool:
-        """Send what the arms have written since the last look."""
-        ended = self._status == "done"
-        every = [[place, side.delta()] for place, side in enumerate(self._sides)]
-        deltas = [[place, delta] for place, delta in every if delta is not None]
-        if deltas:
-            self.say("arms", d=deltas, status=self._status)
-        if ended:
-            self.keep()
-        return not ended
 
     def _open(self, run: Run, problem: str | None) -> None:
         names = problems_of(run)
@@ -255,7 +190,7 @@ class Compare(Part):
             "opened": self._opened,
             "model": self.spec.model,
             "arms": [side.told() for side in self._sides],
-            "marks": marks(self._sides) if self._status == "done" else [],
+            "marks": [] if self.busy else marks(self._sides),
             "below": f"anywidget:{self._below.model_id}" if self._below is not None else None,
         }
 

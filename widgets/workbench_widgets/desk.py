@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from workbench.engines import at_hand
-from workbench.records import EngineSpec
+from workbench.records import EngineSpec, Plan
 from workbench.session import Session
 
 
@@ -14,6 +14,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.read = (0, 0)  # modules of the model that is being loaded: read, and in all
         self._asked: EngineSpec | None = None
         self._session: Session | None = None
 
@@ -32,13 +33,28 @@ class Desk:
         with self._lock:
             if self._session is None or self._asked != spec:
                 self._close()
-                self._asked, self._session = spec, Session(spec)
+                self._asked, self._session = spec, Session(spec, progress=self._note)
             return self._session
+
+    def for_all(self, plan: Plan) -> Session | None:
+        """The session of a plan's one model; ``None``, and nothing is loaded, where it has several.
+
+        Raises:
+            WorkbenchError: The model or engine is not here.
+        """
+        specs = {cell.spec for cell in plan.cells}
+        if len(specs) == 1:
+            return self.session(*specs)
+        self.close()
+        return None
 
     def close(self) -> None:
         """Unload; what is running is cancelled and kept."""
         with self._lock:
             self._close()
+
+    def _note(self, done: int, total: int) -> None:
+        self.read = (done, total)
 
     def _close(self) -> None:
         session, self._session, self._asked = self._session, None, None

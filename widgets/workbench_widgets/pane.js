@@ -15,7 +15,7 @@ const BLANK = /^\s*\n/; // lines before the first word
 
 /** A pane of text that streams. */
 export class Pane {
-  /** @param {{again?: () => void, xray?: () => void, rendered?: () => void}} wishes */
+  /** @param {{again?: () => void, xray?: () => void, rendered?: () => void, drop?: () => void}} wishes */
   constructor(wishes) {
     this.have = 0; // UTF-16 units of the text so far
     this.thinking = new Flow("Thinking", "wb-thoughts");
@@ -30,12 +30,15 @@ export class Pane {
     this.failure = h("p.wb-failure", { hidden: true });
     this.toggle = this.button("Rendered", "Show Markdown and formulas", wishes.rendered);
     put(this.toggle, "aria-pressed", "false");
+    this.again = this.button("Run again", "Ask this arm alone again", wishes.again);
+    this.drop = this.button("Close", "Take this branch out of the view; its run is kept", wishes.drop);
     this.tools = h(
       "div.wb-row.wb-tools",
       { hidden: true },
       this.toggle,
       this.button("X-ray", "Look at this answer token by token", wishes.xray),
-      this.button("Run again", "Ask this arm alone again", wishes.again),
+      this.again,
+      this.drop,
     );
     this.element = h(
       "section.wb-arm",
@@ -76,6 +79,8 @@ export class Pane {
     this.failure.hidden = !failed;
     if (failed) fill(this.failure, h("strong", {}, told.end.error), " ", told.end.remedy);
     this.tools.hidden = running || !told.end;
+    this.again.hidden = told.branch === true;
+    this.drop.hidden = !told.branch;
     if (running) this.raw();
   }
 

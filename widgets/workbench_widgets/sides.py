@@ -29,9 +29,10 @@ _SHOWN = (
 class Side:
     """One arm: a cell, its stream once there is one, and what came of it."""
 
-    def __init__(self, name: str, cell: Cell) -> None:
+    def __init__(self, name: str, cell: Cell, *, branch: str | None = None) -> None:
         self.name = name
         self.cell = cell
+        self.branch = branch  # how it leaves the arm before it; None: it is an arm of its own
         self._feed: Feed | None = None
         self._score: Score | None = None
         self._figures: dict[str, Any] = {}
@@ -101,7 +102,8 @@ class Side:
         text = {"s": [], "n": 0} if self._feed is None else self._feed.snapshot()
         return text | {
             "name": one_line(self.name, 80),
-            "asked": self._asked(),
+            "asked": self._asked() if self.branch is None else one_line(self.branch, 80),
+            "branch": self.branch is not None,
             "end": _end(self._feed),
             "figures": self._figures,
             "right": self.right,

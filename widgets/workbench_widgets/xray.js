@@ -21,6 +21,7 @@ class Xray {
     this.legend = h("div.wb-legend-place", {});
     this.title = h("h3.wb-arm-name", {});
     this.facts = h("dl.wb-facts", {});
+    this.ways = h("div.wb-ways", { hidden: true }, ...this.leave());
     this.alternatives = h("ol.wb-alternatives", { "aria-label": "What else could have come" });
     this.told_token = h("p.wb-status", { role: "status", "aria-live": "polite" });
     this.element = h(
@@ -28,7 +29,7 @@ class Xray {
       { role: "group", "aria-label": "Token X-ray", "data-lm-suppress-shortcuts": "true" },
       h("div.wb-row", {}, this.title, labelled("Colour", this.choice), this.legend),
       this.link.place,
-      h("div.wb-xray", {}, this.tokens.element, h("aside.wb-detail", { "aria-label": "Token" }, this.facts, this.alternatives)),
+      h("div.wb-xray", {}, this.tokens.element, h("aside.wb-detail", { "aria-label": "Token" }, this.facts, this.alternatives, this.ways)),
       this.strip.canvas,
       this.told_token,
     );
@@ -37,6 +38,15 @@ class Xray {
     el.addEventListener("keydown", (event) => event.stopPropagation());
     this.show(model.get("told"));
     this.link.ask("columns");
+  }
+
+  /** Other ways on from the chosen token. */
+  leave() {
+    const button = (/** @type {string} */ wish, /** @type {string} */ text, /** @type {string} */ title) =>
+      h("button.wb-button.wb-small", { type: "button", title, on: { click: () => this.link.ask(wish, { index: this.shown }) } }, text);
+    this.shut = button("shut", "End the thinking here", "Branch behind this token: the thinking is closed, and an answer follows");
+    this.redraw = button("redraw", "Draw again from here", "Branch at this token: it and all behind it are drawn by other numbers");
+    return [this.shut, this.redraw];
   }
 
   /** @param {any} told */
@@ -98,6 +108,9 @@ class Xray {
       ["entropy, at least", told(entropy[token], QUANTITIES[2].tell)],
     ];
     fill(this.facts, h("div.wb-token-text", {}, JSON.stringify(this.tokens.word(token))), ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+    this.ways.hidden = !this.told.branches;
+    this.shut.disabled = channel[token] !== 0;
+    this.redraw.disabled = !this.told.drawn;
     this.others(token);
     if (!settled) return;
     this.strip.choose(token);
@@ -123,9 +136,17 @@ class Xray {
           { class: one.id === own ? "wb-own" : "" },
           h("span.wb-alt-text", {}, one.text === null ? `id ${one.id}` : JSON.stringify(one.text)),
           h("span.wb-alt-share", {}, QUANTITIES[1].tell(one.logprob)),
+          this.told.branches && one.id !== own && this.take_instead(token, one),
         ),
       ),
     );
+  }
+
+  /** @param {number} token @param {any} one The alternative. */
+  take_instead(token, one) {
+    const name = one.text === null ? `id ${one.id}` : JSON.stringify(one.text);
+    const wish = () => this.link.ask("take", { index: token, token: one.id });
+    return h("button.wb-button.wb-small", { type: "button", "aria-label": `Branch here with ${name}`, title: `Branch here with ${name}`, on: { click: wish } }, "Branch");
   }
 
   close() {

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import traitlets
 
-from workbench.errors import InvalidInput
+from workbench.errors import InvalidInput, WorkbenchError
 from workbench.metrics import TokenTime, token_times, trace
+from workbench.models.catalogue import locate
+from workbench.models.tokenizer import Tokenizer
 from workbench.pages import prose
 from workbench.pages.page import Page
 from workbench.printable import printable
 from workbench.records import Generation
-from workbench_widgets.desk import Desk
 from workbench_widgets.feed import LETTER, units
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Part, Told
 
 _LETTERS = "tam"
-_BANDS = 7  # steps of the colour scale
+_SEEDS = 2**32
+
+
+class Branch(Protocol):
+    """Goes on from a token in another way; see ``workbench.experiments.branch``."""
+
+    def __call__(
+        self,
+        at: int,
+        what: str,
+        *,
+        token: int | None = None,
+        close: bool = False,
+        seed: int | None = None,
+    ) -> None: ...
 
 
 class Xray(Part):
@@ -30,17 +47,18 @@ class Xray(Part):
         generation: Its request should have recorded log-probabilities and alternatives; without
             them only the latencies are shown.
         title: What it is of.
-        desk: Holds the model that branches are asked of.
+        branch: Asks for another way on from a token; default: nobody does. In a ``Compare``
+            the branch opens beside its origin.
     """
 
     _esm = traitlets.Unicode(module("xray")).tag(sync=True)
     _css = traitlets.Unicode(style("base", "arm", "xray")).tag(sync=True)
 
     def __init__(
-        self, generation: Generation, *, title: str = "", desk: Desk | None = None
+        self, generation: Generation, *, title: str = "", branch: Branch | None = None
     ) -> None:
         self.generation = generation
-        self.desk = desk or Desk()
+        self._branch = branch
         self._title = title or str(generation.request.mode)
         self._times = token_times(generation)
         super().__init__()
@@ -55,29 +73,68 @@ class Xray(Part):
 
     def do_token(self, index: int) -> None:
         """The alternatives of one token."""
-        if not 0 <= index < len(self._times):
-            raise InvalidInput("There is no such token.", remedy="Choose one of the text.")
-        time = self._times[index]
         found = [
             {"id": own, "text": self._word(own), "logprob": logprob}
-            for own, logprob in time.alternatives or ()
+            for own, logprob in self._time(index).alternatives or ()
         ]
         self.say("token", index=index, alternatives=found)
 
-    def _word(self, own: int) -> str | None:
-        """What a token writes, where the text has it anywhere; ``None``: not known here."""
-        return self._words.get(own)
+    def do_take(self, index: int, token: int) -> None:
+        """Branch: another token in the place of this one."""
+        word = self._word(token)
+        shown = f"id {token}" if word is None else repr(word)
+        self._leave(index, f"takes {shown} there", token=token)
 
-    @property
-    def _words(self) -> dict[int, str]:
+    def do_shut(self, index: int) -> None:
+        """Branch: end the thinking behind this token."""
+        self._leave(index + 1, "ends the thinking there", close=True)
+
+    def do_redraw(self, index: int) -> None:
+        """Branch: draw this token and all behind it by other numbers."""
+        seed = (self.generation.request.sampling.seed + 1 + index) % _SEEDS
+        self._leave(index, f"drawn anew with seed {seed}", seed=seed)
+
+    def _leave(self, at: int, what: str, **how: Any) -> None:
+        self._time(min(at, len(self._times) - 1))
+        if self._branch is None:
+            raise InvalidInput(
+                "Nobody here asks for branches.", remedy="Open the answer in Compare.of(run)."
+            )
+        self._branch(at, what, **how)
+
+    def _time(self, index: int) -> TokenTime:
+        if not 0 <= index < len(self._times):
+            raise InvalidInput("There is no such token.", remedy="Choose one of the text.")
+        return self._times[index]
+
+    def _word(self, own: int) -> str | None:
+        """What a token writes; ``None``: nobody knows here."""
+        return self._words.get(own) or self._piece(own)
+
+    def _piece(self, own: int) -> str | None:
+        return None if self._tokenizer is None else printable(self._tokenizer.decode([own]))
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        """The model's, where it is on this machine."""
+        spec = self.generation.spec
+        if spec.kind not in ("exllama", "reference"):
+            return None
+        try:
+            return Tokenizer.from_folder(locate(spec.model, spec.revision))
+        except WorkbenchError:
+            return None
+
+    @cached_property
+    def _words(self) -> Mapping[int, str]:
+        """What the tokens of the text wrote in it."""
         found: dict[int, str] = {}
         for chunk in self.generation.chunks():
-            if len(chunk.ids) == 1:
+            if len(chunk.ids) == 1 and chunk.text:
                 found.setdefault(chunk.ids[0], printable(chunk.text))
         return found
 
     def tell(self) -> Told:
-        gaps = np.array([time.gap for time in self._times if time.gap is not None])
         read = trace(self.generation)
         return {
             "title": self._title,
@@ -86,7 +143,8 @@ class Xray(Part):
             "prefill": read.first,
             "recorded": any(time.logprob is not None for time in self._times),
             "alternatives": any(time.alternatives for time in self._times),
-            "scales": {"gap": _steps(gaps)},
+            "branches": self._branch is not None,
+            "drawn": self.generation.request.sampling.temperature > 0,
         }
 
     def still(self) -> Page:
@@ -144,10 +202,3 @@ def _entropy(time: TokenTime) -> float | None:
 
 def _floats(values: Any) -> npt.NDArray[np.float32]:
     return np.array([np.nan if value is None else value for value in values], np.float32)
-
-
-def _steps(gaps: npt.NDArray[Any]) -> list[float]:
-    """Upper bounds of all colours but the last: even shares of the tokens."""
-    if not len(gaps):
-        return []
-    return [float(q) for q in np.quantile(gaps, np.linspace(0, 1, _BANDS + 1)[1:-1])]

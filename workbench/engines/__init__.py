@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
@@ -21,6 +21,8 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "remote": ("workbench.engines.remote", "RemoteEngine"),
     }
 )
+
+_TELLING = ("exllama",)  # kinds whose loading takes a progress
 
 __all__ = ["KINDS", "Engine", "at_hand", "named", "open_engine"]
 
@@ -55,8 +57,13 @@ def named(spec: EngineSpec) -> EngineSpec:
     return replace(spec, model=opened.model)
 
 
-def open_engine(spec: EngineSpec) -> Engine:
+def open_engine(spec: EngineSpec, progress: Callable[[int, int], None] | None = None) -> Engine:
     """Open the engine that a specification asks for.
+
+    Args:
+        spec: What to open.
+        progress: Called with (modules read, modules in all), by engines that say how far
+            the loading of their model is.
 
     Raises:
         InvalidInput: There is no engine of that kind.
@@ -65,7 +72,9 @@ def open_engine(spec: EngineSpec) -> Engine:
     """
     _refuse_unknown(spec)
     module, name = KINDS[spec.kind]
-    engine: Engine = getattr(import_module(module), name)(spec)
+    opens = getattr(import_module(module), name)
+    told = {"progress": progress} if progress is not None and spec.kind in _TELLING else {}
+    engine: Engine = opens(spec, **told)
     return engine
 
 

@@ -62,19 +62,22 @@ class Budget:
         """The id that must come next; ``None``: the model draws it."""
         return self._forced[0] if self._forced else None
 
-    def wrote(self, text: str, *, partial: bool) -> bool:
+    def wrote(self, token: int, text: str, *, partial: bool) -> bool:
         """Take note of an id.
 
         Args:
+            token: The id; another than the forced one only where it was given.
             text: What it wrote, whether or not the reader has it already.
             partial: Half a character stands behind the text.
 
         Returns:
             Whether it was the forced one.
         """
-        was_forced = bool(self._forced)
+        was_forced = self.forced == token
         if was_forced:
             self._forced.popleft()
+        else:
+            self._forced.clear()
         self._follow(text)
         if not self._forced and self._splitter.thinking and self._thought >= self._tokens:
             self._forced.extend(self._closing(partial))

@@ -16,7 +16,7 @@ object or dict leaves this room. What it does to ExLlamaV2's habits:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,11 +25,12 @@ from torch import Tensor
 from workbench.engines import loading
 from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
-from workbench.engines.prompts import prompt_ids, room_for
+from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.tail import Tail, tail_for
 from workbench.errors import EngineError
 from workbench.models.template import chat_format
 from workbench.records import (
+    Chunk,
     EngineSpec,
     Event,
     Finished,
@@ -50,6 +51,7 @@ class _Live:
     job: Any  # workbench.engines.generator.Job
     tail: Tail
     submitted: float
+    given: list[Chunk]  # the opening's, until they are told
     started: bool = False
     prefilled: bool = False
     waiting: list[Event] = field(default_factory=list)  # to be told in the next step
@@ -60,14 +62,17 @@ class ExllamaEngine:
 
     Args:
         spec: What to load; ``None`` fields are chosen here.
+        progress: Called with (modules read, modules in all).
 
     Raises:
         ModelError: The model folder cannot be loaded safely.
         EngineError: ExLlamaV2 cannot run here, or its attention fails the self-test.
     """
 
-    def __init__(self, spec: EngineSpec) -> None:
-        self._loaded = loading.load(spec, self._draw)
+    def __init__(
+        self, spec: EngineSpec, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._loaded = loading.load(spec, self._draw, progress)
         self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
         self.spec = replace(
             self._loaded.spec,
@@ -90,15 +95,17 @@ class ExllamaEngine:
 
     def submit(self, request: Request, *, submitted: float | None = None) -> int:
         """See ``Engine.submit``."""
-        ids = prompt_ids(self._format, request)
-        sampling = request.sampling
-        most = room_for(len(ids), sampling.max_tokens, self._loaded.longest, sampling.min_tokens)
+        prompt = prompt_ids(self._format, request)
+        tokenizer = self._loaded.tokenizer
+        known = self._loaded.generator.vocabulary
+        ids, most = opened(prompt, request, self._loaded.longest, known)
+        tail = tail_for(request.sampling, tokenizer)
+        given = tail.give(request.opening)
         self._tickets += 1
         job = self._loaded.job(self._tickets, ids, most)
-        tail = tail_for(sampling, self._loaded.tokenizer)
         began = time.perf_counter() if submitted is None else submitted
         self._loaded.generator.enqueue(job)
-        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began)
+        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began, given)
         return self._tickets
 
     def step(self) -> list[tuple[int, Event]]:
@@ -201,7 +208,8 @@ class ExllamaEngine:
             return []
         live.prefilled = True
         total = live.job.prompt_ids.shape[-1]
-        return [Progress(live.job.prefilled_at - live.submitted, total, total)]
+        t = live.job.prefilled_at - live.submitted
+        return [Progress(t, total, total), *_given(live, t)]
 
     def _ending(self, live: _Live, now: float, reason: Any) -> list[Event]:
         t = now - live.submitted
@@ -242,7 +250,7 @@ class ExllamaEngine:
         live = self._live[job.ticket]
         return row_for(
             live.request,
-            job.tokens,
+            len(live.request.opening) + job.tokens,
             lambda: job.sequences[0].sequence_ids.torch()[0],
             self._loaded.stop_ids,
             live.tail.forced,
@@ -255,6 +263,13 @@ def _failing(live: _Live, error: Exception, now: float) -> list[tuple[int, Event
 
 
 def _rest(live: _Live, t: float) -> list[Event]:
-    """The text of sampled ids that was still kept back."""
+    """The opening, if it was not told yet, and the text of ids that was still kept back."""
+    given = _given(live, t)
     chunk = live.tail.flush(t)
-    return [chunk] if chunk else []
+    return [*given, *([chunk] if chunk else [])]
+
+
+def _given(live: _Live, t: float) -> list[Event]:
+    """The opening, once, as it is read."""
+    chunks, live.given = live.given, []
+    return [replace(chunk, t=t) for chunk in chunks]

@@ -67,8 +67,12 @@ class Loaded:
             torch.cuda.empty_cache()
 
 
-def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
-    """Load what ``spec`` asks for.
+def load(
+    spec: EngineSpec,
+    draw: Callable[..., Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> Loaded:
+    """Load what ``spec`` asks for, saying how many of the model's modules are read.
 
     Raises:
         ModelError: The folder is missing, damaged, or not what ExLlamaV2 reads rightly.
@@ -84,7 +88,7 @@ def load(spec: EngineSpec, draw: Callable[..., Any]) -> Loaded:
         room.refuse_too_large(subject(str(folder)), resolved, runtime.free())
     try:
         with runtime.threads():
-            model, cache = _load_weights(folder, resolved, runtime)
+            model, cache = _load_weights(folder, resolved, runtime, progress)
             _prove(model, cache, resolved, info, runtime)
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(
@@ -142,14 +146,19 @@ def _affordable_tokens(spec: EngineSpec, info: ModelInfo, runtime: natives.Runti
     return _BYTES // (2 * info.layers * info.kv_heads * info.head_dim * float32)
 
 
-def _load_weights(folder: Path, spec: EngineSpec, runtime: natives.Runtime) -> tuple[Any, Any]:
+def _load_weights(
+    folder: Path,
+    spec: EngineSpec,
+    runtime: natives.Runtime,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Any, Any]:
     library = runtime.library
     config = library.ExLlamaV2Config(str(folder))
     config.max_seq_len = spec.context
     config.max_input_len = _CHUNK
     config.no_sdpa = True  # never ExLlamaV2's own torch attention: it lacks the causal mask
     model = library.ExLlamaV2(config)
-    model.load()
+    model.load(callback=progress)
     if runtime.portable:
         portable.prepare(model)
     cache = runtime.generator.cache(model, spec.cache_tokens, spec.cache)

@@ -14,6 +14,38 @@ def prompt_ids(form: ChatFormat, request: Request) -> list[int]:
     return form.encode(messages, prefill)
 
 
+def opened(
+    prompt: list[int], request: Request, longest: int, vocabulary: int
+) -> tuple[list[int], int]:
+    """What is read before the first token is drawn, and how many tokens may be drawn.
+
+    ``max_tokens`` and ``min_tokens`` are of the whole answer, the opening included.
+
+    Args:
+        prompt: Ids of the prompt.
+        request: What is asked.
+        longest: Most tokens, prompt included, that a request may take here.
+        vocabulary: Ids that the model knows.
+
+    Raises:
+        InvalidInput: It does not fit, or the opening holds an id that there is not.
+    """
+    given, sampling = request.opening, request.sampling
+    room = room_for(len(prompt), sampling.max_tokens, longest, sampling.min_tokens)
+    unknown = [token for token in given if not 0 <= token < vocabulary]
+    if unknown:
+        raise InvalidInput(
+            f"The opening holds the id {unknown[0]}; this model knows {vocabulary:,}, from 0.",
+            remedy="Take the opening from an answer of the same model.",
+        )
+    if len(given) >= room:
+        raise InvalidInput(
+            f"The opening has {len(given):,} tokens, and the answer has room for {room:,}.",
+            remedy="Begin earlier, or allow more tokens.",
+        )
+    return [*prompt, *given], room - len(given)
+
+
 def room_for(prompt: int, asked: int | None, longest: int, least: int = 0) -> int:
     """How many tokens a request may generate.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
-from workbench.engines.prompts import prompt_ids, room_for
+from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.reference_loading import import_library, load_model, resolve
 from workbench.engines.tail import Tail, tail_for
 from workbench.models.catalogue import locate
@@ -26,6 +26,7 @@ from workbench.models.folder import check
 from workbench.models.template import chat_format
 from workbench.models.tokenizer import Tokenizer
 from workbench.records import (
+    Chunk,
     EngineSpec,
     Event,
     Finished,
@@ -45,12 +46,13 @@ class _Live:
 
     ticket: int
     request: Request
-    ids: list[int]  # of the prompt, then also the sampled ones
-    prompt: int  # length of the prompt
+    ids: list[int]  # of the prompt and the opening, then also the sampled ones
+    prompt: int  # length of both
     room: int  # tokens it may generate
     tail: Tail
     submitted: float
     cache: Any  # transformers.DynamicCache
+    given: list[Chunk]  # the opening's, until they are told
     read: int = 0  # tokens in the cache
     started: bool = False
     prefilled_at: float | None = None  # perf_counter when the prompt had been read
@@ -106,13 +108,13 @@ class ReferenceEngine:
     def submit(self, request: Request, *, submitted: float | None = None) -> int:
         """See ``Engine.submit``."""
         began = time.perf_counter() if submitted is None else submitted
-        ids = prompt_ids(self._format, request)
-        sampling = request.sampling
-        room = room_for(len(ids), sampling.max_tokens, self._longest, sampling.min_tokens)
-        tail = tail_for(sampling, self._tokenizer)
+        prompt = prompt_ids(self._format, request)
+        ids, room = opened(prompt, request, self._longest, self._vocabulary)
+        tail = tail_for(request.sampling, self._tokenizer)
+        given = tail.give(request.opening)
         cache = self._library.DynamicCache()
         self._tickets += 1
-        live = _Live(self._tickets, request, ids, len(ids), room, tail, began, cache)
+        live = _Live(self._tickets, request, ids, len(ids), room, tail, began, cache, given)
         self._live[live.ticket] = live
         return live.ticket
 
@@ -179,7 +181,7 @@ class ReferenceEngine:
         logits = self._forward(self._model, live, len(live.ids)).logits[:, -1, : self._vocabulary]
         row = row_for(
             live.request,
-            live.generated,
+            len(live.request.opening) + live.generated,
             lambda: torch.tensor(live.ids),
             self._ends_at,
             live.tail.forced,
@@ -229,7 +231,8 @@ def _prefill_end(live: _Live) -> list[Event]:
     if live.prefill_told or live.prefilled_at is None:
         return []
     live.prefill_told = True
-    return [Progress(live.prefilled_at - live.submitted, live.prompt, live.prompt)]
+    t = live.prefilled_at - live.submitted
+    return [Progress(t, live.prompt, live.prompt), *_given(live, t)]
 
 
 def _ending(live: _Live, now: float, reason: Literal["stop", "length", "cancelled"]) -> list[Event]:
@@ -238,5 +241,12 @@ def _ending(live: _Live, now: float, reason: Literal["stop", "length", "cancelle
 
 
 def _rest(live: _Live, t: float) -> list[Event]:
+    given = _given(live, t)
     chunk = live.tail.flush(t)
-    return [chunk] if chunk else []
+    return [*given, *([chunk] if chunk else [])]
+
+
+def _given(live: _Live, t: float) -> list[Event]:
+    """The opening, once, as it is read."""
+    chunks, live.given = live.given, []
+    return [replace(chunk, t=t) for chunk in chunks]

@@ -83,6 +83,11 @@ def _refuse(request: Request, spec: EngineSpec) -> None:
             "A remote endpoint cannot be held to a least number of tokens.",
             remedy=f"Leave min-tokens out, {here}.",
         )
+    if request.opening:
+        raise InvalidInput(
+            "A remote endpoint cannot go on behind given tokens.",
+            remedy=f"Leave the opening out, {here}.",
+        )
     if request.alternatives:
         raise InvalidInput(
             "A remote endpoint names other candidates by their text, not by their ids.",

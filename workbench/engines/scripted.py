@@ -19,7 +19,7 @@ from itertools import count, cycle, islice
 from typing import TypedDict, Unpack
 
 from workbench.engines import scripts
-from workbench.engines.prompts import prompt_ids, room_for
+from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.tail import Tail, tail_for
 from workbench.models.template import ChatFormat
 from workbench.models.tokenizer import Tokenizer
@@ -94,8 +94,8 @@ class ScriptedEngine:
     A script is a text or a list of events. A text is told one token a chunk, as by a
     model that is certain of it: it keeps to ``max_tokens`` and ``stop``, and its
     log-probabilities are 0. Where a thinking budget closes the thinking, the text goes on
-    behind its next ``</think>``; ``min_tokens`` makes no text longer than it is. Events
-    are told exactly as they are. At the default pace
+    behind its next ``</think>``; ``min_tokens`` makes no text longer than it is; behind a
+    request's opening it stands whole. Events are told exactly as they are. At the default pace
     every step brings one event of each live request.
 
     Args:
@@ -243,13 +243,14 @@ class ScriptedEngine:
 
     def _spoken(self, request: Request, text: str) -> list[Event]:
         """The events of a text."""
-        prompt = prompt_ids(self._format, request)
-        sampling, longest = request.sampling, self.spec.context or 0
-        room = room_for(len(prompt), sampling.max_tokens, longest, sampling.min_tokens)
-        tail, number = tail_for(sampling, self._tokenizer), 0
+        begin, longest = prompt_ids(self._format, request), self.spec.context or 0
+        prompt, room = opened(begin, request, longest, self._tokenizer.size)
+        tail, number = tail_for(request.sampling, self._tokenizer), 0
+        given = tail.give(request.opening)
         ids = _ids(scripts.Reading(text, self._tokenizer), tail)
         t = self._prefill_seconds
         events: list[Event] = [Started(0.0, len(prompt)), Progress(t, len(prompt), len(prompt))]
+        events += [replace(chunk, t=t) for chunk in given]
         for number, token in enumerate(islice(ids, room), start=1):
             t = self._prefill_seconds + number * self._token_seconds
             alternatives = ((token, 0.0),) if request.alternatives else None

@@ -7,9 +7,11 @@ mean the same everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from workbench.engines.budget import Budget
+from workbench.errors import InvalidInput
 from workbench.models.tokenizer import Detokenizer as TokenizersDetokenizer
 from workbench.models.tokenizer import Tokenizer
 from workbench.records import Alternatives, Chunk, Sampling
@@ -66,7 +68,7 @@ class Tail:
         """The chunk of one id, and whether a stop string has appeared."""
         new, forced = self._detokenizer.push(token), False
         if self._budget is not None:
-            forced = self._budget.wrote(new, partial=self._detokenizer.partial)
+            forced = self._budget.wrote(token, new, partial=self._detokenizer.partial)
         text, stopped = self._release(new)
         chunk = Chunk(
             t=t,
@@ -77,6 +79,19 @@ class Tail:
             forced=forced,
         )
         return chunk, stopped
+
+    def give(self, ids: Sequence[int]) -> list[Chunk]:
+        """The chunks of a request's opening, at time 0: whoever tells them knows when.
+
+        Raises:
+            InvalidInput: A stop string stands in it.
+        """
+        pushed = [self.push(0.0, token) for token in ids]
+        if any(stopped for _, stopped in pushed):
+            raise InvalidInput(
+                "A stop string stands in the opening.", remedy="Begin earlier, or stop elsewhere."
+            )
+        return [replace(chunk, forced=True) for chunk, _ in pushed]
 
     def flush(self, t: float) -> Chunk | None:
         """The text still held when the request ends without a stop string."""

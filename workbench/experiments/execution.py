@@ -12,6 +12,7 @@ from workbench.engines import at_hand
 from workbench.errors import InvalidInput, StoreError, WorkbenchError
 from workbench.evaluation.grading import grade
 from workbench.experiments import environment, parts
+from workbench.experiments.brake import Brake
 from workbench.experiments.expectation import history
 from workbench.experiments.follow_ups import FollowUps
 from workbench.experiments.run import Run, flags_of, stored_run
@@ -26,6 +27,7 @@ Watch = Callable[[int, Stream], None]
 Progress = Callable[[int, int], None]
 Begun = Callable[[str], None]
 
+_WOKEN = -1  # among the indices of ended generations: the brake was pulled or released
 _MOST_HELD = 64  # ended generations in memory before the disk is waited for, or its error raised
 
 
@@ -38,6 +40,7 @@ def execute(
     watch: Watch | None = None,
     progress: Progress | None = None,
     begun: Begun | None = None,
+    brake: Brake | None = None,
 ) -> Run:
     """Run a plan, keep every event, grade what can be graded.
 
@@ -64,6 +67,7 @@ def execute(
         progress: Called with (cells ended, cells in all).
         begun: Called with the run's id before anything is asked; ``load(id)`` gives
             what there is of the run at any moment.
+        brake: Pauses the run, or stops it: then it is returned as ``interrupted``.
 
     Raises:
         InvalidInput: The concurrency is not a positive number.
@@ -79,7 +83,7 @@ def execute(
     with kept_in(store) as keeper:
         facts = environment.facts()
         run = keeper.begin_run(plan, facts)
-        under_way = Execution(run, plan, keeper, facts, concurrency, watch, progress)
+        under_way = Execution(run, plan, keeper, facts, concurrency, watch, progress, brake)
         return under_way.run(session, range(len(plan)), begun)
 
 
@@ -115,6 +119,7 @@ class Execution:
         concurrency: int | None,
         watch: Watch | None,
         progress: Progress | None,
+        brake: Brake | None = None,
     ) -> None:
         self._run = run
         self._plan = plan
@@ -127,6 +132,8 @@ class Execution:
         self._done = 0
         self._live: dict[int, tuple[Stream, Recorder]] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
+        self._brake = brake or Brake()
+        self._brake.when_changed(lambda: self._ended.put(_WOKEN))
         self._turns = FollowUps(run, store, plan.cells)
 
     def run(self, session: Session | None, left: Iterable[int], begun: Begun | None = None) -> Run:
@@ -139,6 +146,8 @@ class Execution:
                 begun(self._run)
             self._all(session, wanted)
             status = "finished"
+        except _Stopped:
+            pass
         except StoreError as error:
             status = "failed"
             raise self._resumable(error) from error
@@ -172,11 +181,16 @@ class Execution:
         self._note(spec, min(at_once, len(stage.indices)))
         self._turns.ready(stage.indices)
         for index in stage.indices:
-            while len(self._live) >= at_once:
+            self._obey()
+            while len(self._live) >= at_once or self._brake.paused:
                 self._collect()
             self._start(index, session)
         while self._live:
             self._collect()
+
+    def _obey(self) -> None:
+        if self._brake.stopped:
+            raise _Stopped
 
     def _note(self, spec: EngineSpec, at_once: int) -> None:
         """Say in the store who answers, before it does: the process may be killed."""
@@ -201,8 +215,9 @@ class Execution:
             self._watch(index, stream)
 
     def _collect(self) -> None:
-        """Wait for any generation to end, and keep it."""
+        """Wait for any generation to end, and keep it; or for the brake."""
         index = self._ended.get()
+        self._obey()
         if index in self._live:
             self._keep(index)
         if self._store.held > _MOST_HELD:
@@ -240,6 +255,10 @@ class Execution:
         if self._run in error.runs:  # the store has said it
             return error
         return StoreError(error.message, remedy=error.remedy, runs=(*error.runs, self._run))
+
+
+class _Stopped(Exception):
+    """The brake says so."""
 
 
 def _ended(request: Request, spec: EngineSpec, end: Event) -> Stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.evaluation.grading import grade
 from workbench.experiments import parts
+from workbench.experiments.brake import Brake
 from workbench.experiments.execution import (
     Execution,
     Progress,
@@ -25,6 +26,7 @@ def resume(
     concurrency: int | None = None,
     watch: Watch | None = None,
     progress: Progress | None = None,
+    brake: Brake | None = None,
 ) -> Run:
     """Finish a run that was interrupted, killed, or ended by an error.
 
@@ -43,6 +45,7 @@ def resume(
         concurrency: As for ``execute``. It need not be what it was.
         watch: As for ``execute``.
         progress: Called with (cells ended, cells in all), earlier parts included.
+        brake: As for ``execute``.
 
     Raises:
         InvalidInput: There is no such run, or a living process is at it.
@@ -56,7 +59,7 @@ def resume(
             return load(row.id, keeper)
         plan, facts = row.plan, parts.resumed(row.environment)
         keeper.reopen_run(row.id, facts)
-        under_way = Execution(row.id, plan, keeper, facts, concurrency, watch, progress)
+        under_way = Execution(row.id, plan, keeper, facts, concurrency, watch, progress, brake)
         return under_way.run(session, left(keeper, row.id, plan))
 
 

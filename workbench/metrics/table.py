@@ -2,7 +2,8 @@
 
 In the formulas ``n`` is the number of new tokens, those that the engine wrote to close the
 thinking at its budget included, and ``t[i]`` the stamp of token i, taken at the end of the
-iteration that brought it; tokens of one iteration share theirs.
+iteration that brought it; tokens of one iteration share theirs. Of an answer whose begin was
+given (``Request.opening``) token counts are of the whole; times and rates are of the rest.
 ``t[first answer]`` and the like are stamps of the first and last token of a channel.
 
 Of a remote endpoint's answer only pieces of text are seen: ``t[0]`` and ``t[n-1]`` are then
@@ -61,25 +62,32 @@ def _over(part: Value, whole: Value) -> Value:
 
 
 def _second_token(read: Trace) -> Value:
-    stamps = [chunk.t for chunk in read.chunks[:2] for _ in chunk.ids][:2]
+    stamps = [chunk.t for chunk in read.drawn[:2] for _ in chunk.ids][:2]
     return stamps[1] - stamps[0] if len(stamps) == 2 else None
 
 
 def _inter_token_latency(read: Trace) -> Value:
-    return _over(_minus(read.last, read.first), (read.count(*Channel) or 1) - 1)
+    return _over(_minus(read.last, read.first), (_drawn(read) or 1) - 1)
+
+
+def _drawn(read: Trace) -> int | None:
+    """Tokens that took time."""
+    known = read.count(*Channel)
+    given = sum(len(chunk.ids) for chunk in read.chunks[: read.given])
+    return None if known is None else known - given
 
 
 def _thinking_time(read: Trace) -> Value:
-    stamps = [chunk.t for chunk in read.chunks if chunk.channel is Channel.THINKING]
+    stamps = [chunk.t for chunk in read.drawn if chunk.channel is Channel.THINKING]
     return _minus(stamps[-1], read.first) if stamps else None
 
 
 def _answer_steps(read: Trace) -> tuple[Value, Value]:
     """Answer tokens that follow an answer token, and the seconds that they took."""
-    chunks = [chunk for chunk in read.chunks if chunk.channel in ANSWER]
+    chunks = [chunk for chunk in read.drawn if chunk.channel in ANSWER]
     follows = [
         (len(after.ids), after.t - before.t)
-        for before, after in pairwise(read.chunks)
+        for before, after in pairwise(read.drawn)
         if before.channel in ANSWER and after.channel in ANSWER
     ]
     together = sum(len(chunk.ids) - 1 for chunk in chunks)
@@ -253,7 +261,7 @@ TABLE: tuple[Metric, ...] = (
         "e2e_output_token_throughput",
         "tokens/s",
         "n / request_latency: queue, prefill and end included",
-        lambda read: _over(read.count(*Channel) or None, read.ended),
+        lambda read: _over(_drawn(read) or None, read.ended),
         aiperf="e2e_output_token_throughput",
     ),
     Metric(

@@ -30,6 +30,12 @@ class Trace:
     answered: float | None  # first text of the answer that is not white space
     ended: float | None  # None: still going on
     usage: Usage | None = None  # what a remote endpoint counted
+    given: int = 0  # chunks at the begin that were given with the request
+
+    @property
+    def drawn(self) -> tuple[Chunk, ...]:
+        """The chunks that took time: all but those given."""
+        return self.chunks[self.given :]
 
     @property
     def exact(self) -> bool:
@@ -38,13 +44,13 @@ class Trace:
 
     @property
     def first(self) -> float | None:
-        """Stamp of the first token."""
-        return self.chunks[0].t if self.chunks else None
+        """Stamp of the first token that was drawn."""
+        return self.drawn[0].t if self.drawn else None
 
     @property
     def last(self) -> float | None:
-        """Stamp of the last token."""
-        return self.chunks[-1].t if self.chunks else None
+        """Stamp of the last token that was drawn."""
+        return self.drawn[-1].t if self.drawn else None
 
     @property
     def prompt(self) -> int | None:
@@ -59,7 +65,7 @@ class Trace:
         return known.cached_tokens if known else None
 
     def count(self, *channels: Channel) -> int | None:
-        """New tokens in some channels; ``None`` for a request that never left the queue."""
+        """Tokens in some channels; ``None`` for a request that never left the queue."""
         if self.exact:
             return sum(len(chunk.ids) for chunk in self.chunks if chunk.channel in channels)
         return _counted(self.usage, self.chunks, frozenset(channels)) if self.usage else None
@@ -72,7 +78,7 @@ class TokenTime:
     index: int  # from 0
     id: int
     t: float  # seconds since the request was submitted
-    gap: float | None  # seconds since the token before; None for the first
+    gap: float | None  # seconds since the token before; None for the first that was drawn
     channel: Channel
     logprob: float | None  # natural log; None where not recorded
     alternatives: Alternatives | None  # most likely first; None where not recorded
@@ -84,18 +90,24 @@ def trace(generation: Generation) -> Trace:
     end = generation.end
     started = next((e for e in generation.events if isinstance(e, Started)), None)
     unseen = started is not None and started.prompt_tokens is None
+    chunks = tuple(one for one in generation.chunks() if (one.text if unseen else one.ids))
     return Trace(
         started=started,
         prefilled=_prefilled(generation.events),
-        chunks=tuple(one for one in generation.chunks() if (one.text if unseen else one.ids)),
+        chunks=chunks,
         answered=_answered(generation.chunks()),
         ended=None if end is None else end.t,
         usage=next((e for e in generation.events if isinstance(e, Usage)), None),
+        given=_given(chunks, len(generation.request.opening)),
     )
 
 
 def token_times(generation: Generation) -> list[TokenTime]:
-    """Every sampled token in order, with its stamp and the time since the one before."""
+    """Every token in order, with its stamp and the time since the one before.
+
+    Those of the request's opening share a stamp, and have no gap.
+    """
+    given = len(generation.request.opening)
     chunks = [chunk for chunk in trace(generation).chunks if chunk.ids]
     stamps = [chunk.t for chunk in chunks for _ in chunk.ids]
     rows: list[TokenTime] = []
@@ -104,7 +116,7 @@ def token_times(generation: Generation) -> list[TokenTime]:
         alternatives = chunk.alternatives or (None,) * len(chunk.ids)
         for token, logprob, others in zip(chunk.ids, logprobs, alternatives, strict=True):
             index = len(rows)
-            gap = chunk.t - stamps[index - 1] if index else None
+            gap = chunk.t - stamps[index - 1] if index > given else None
             shared = chunk.t in (stamps[index - 1 : index] + stamps[index + 1 : index + 2])
             rows.append(
                 TokenTime(index, token, chunk.t, gap, chunk.channel, logprob, others, shared)
@@ -117,6 +129,15 @@ def _prefilled(events: Sequence[Event]) -> float | None:
     before = takewhile(lambda event: not (isinstance(event, Chunk) and event.ids), events)
     whole = [e.t for e in before if isinstance(e, Progress) and e.done == e.total]
     return whole[-1] if whole else None
+
+
+def _given(chunks: Sequence[Chunk], tokens: int) -> int:
+    """How many chunks the opening's tokens are; the splitter leaves every id in a chunk."""
+    for number, chunk in enumerate(chunks):
+        if tokens <= 0:
+            return number
+        tokens -= len(chunk.ids)
+    return len(chunks) if chunks and tokens <= 0 else 0
 
 
 def _counted(usage: Usage, chunks: Iterable[Chunk], channels: frozenset[Channel]) -> int | None:

@@ -26,6 +26,7 @@ class Started:
     """The request left the queue."""
 
     t: float
+    # Read before the first is drawn, the request's opening included.
     prompt_tokens: int | None  # None: whoever answers shows no ids, of the prompt or of the text
     cached_tokens: int | None = 0  # prompt tokens whose keys and values were already in the cache
 
@@ -57,7 +58,9 @@ class Chunk:
     channel: Channel = Channel.RAW
     logprobs: tuple[float, ...] | None = None  # natural log, of the model's own distribution
     alternatives: tuple[Alternatives, ...] | None = None  # one tuple an id
-    forced: bool = False  # not drawn: written by the engine to close the thinking at its budget
+    forced: bool = (
+        False  # not drawn: of the request's opening, or to close the thinking at its budget
+    )
 
 
 @dataclass(frozen=True, slots=True)

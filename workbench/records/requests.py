@@ -102,6 +102,7 @@ class Request:
     label: str = ""  # free text for tables and logs
     logprobs: bool = False  # record the log-probability of every sampled token
     alternatives: int = 0  # record so many most likely candidates a token
+    opening: tuple[int, ...] = ()  # ids with which the answer begins: given, not drawn
 
     def __post_init__(self) -> None:
         users = [message for message in self.messages if message.role == "user"]

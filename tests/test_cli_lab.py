@@ -68,4 +68,4 @@ def test_a_folder_that_cannot_be_written_is_told(
 def test_the_notebook_shows_the_workbench_with_one_cell() -> None:
     cells = nbformat.read(start(), as_version=4).cells
     (code,) = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert code.splitlines()[-1].startswith("Compare(")
+    assert code.splitlines()[-1].startswith("Workbench(")

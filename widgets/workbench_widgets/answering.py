@@ -65,6 +65,11 @@ class Answering(Part):
         return None if self._run is None else load(self._run)
 
     @property
+    def sides(self) -> tuple[Side, ...]:
+        """The arms that are shown."""
+        return tuple(self._sides)
+
+    @property
     def busy(self) -> bool:
         """Whether something runs."""
         return self._status not in ("idle", "done")

@@ -12,7 +12,7 @@ from workbench.printable import one_line
 from workbench.records import Cell, Failed, Generation, Plan, Score
 from workbench.stream import Stream
 from workbench_widgets.asking import MOST, Arm, Form
-from workbench_widgets.feed import Ended, Feed
+from workbench_widgets.feed import Ended, Feed, Followed
 from workbench_widgets.rendering import tree
 
 _SHOWN = (
@@ -41,6 +41,11 @@ class Side:
     def begun(self) -> bool:
         """Whether anything has come."""
         return self._feed is not None
+
+    @property
+    def stream(self) -> Followed | None:
+        """What it follows; ``None``: nothing has begun."""
+        return None if self._feed is None else self._feed.stream
 
     def follow(self, stream: Stream) -> None:
         """From now on this stream is the arm's."""

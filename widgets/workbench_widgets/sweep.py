@@ -57,6 +57,8 @@ class SweepGrid(Part):
         self._below: Xray | None = None
         self._run: str | None = None
         self._live: dict[int, Stream] = {}
+        self._cells: list[Told] = []
+        self._cell_of: dict[int, int] = {}  # of each cell of the plan, its tile
         self._next_look = 0.0
         self._take_plan(plan)
         super().__init__()
@@ -241,8 +243,7 @@ class SweepGrid(Part):
     def _take_plan(self, plan: Plan | None) -> None:
         self._plan = plan
         blank = ([], {}) if plan is None else empty(plan)
-        self._cells: list[Told] = blank[0]
-        self._cell_of: dict[int, int] = blank[1]  # of each cell of the plan, its tile
+        self._cells, self._cell_of = blank
         self._live.clear()
 
     def _open(self, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any
 
@@ -39,27 +40,43 @@ BENCHES: Mapping[str, Bench] = MappingProxyType(
 )
 
 
+FURTHER = "workbench.benches"  # entry points of packages that bring benchmarks of their own
+
+
+def names() -> tuple[str, ...]:
+    """All benchmarks, in the order in which they run."""
+    return (*BENCHES, *sorted(entry_points(group=FURTHER).names))
+
+
 def options(model: str, device: str | None, *, quick: bool) -> Options:
     """What to measure with: quick is a look, not a measurement."""
     spec = EngineSpec(model=model, device=device)
     return Options(spec, rounds=3, tokens=60) if quick else Options(spec)
 
 
-def run(names: Iterable[str], options: Options) -> Iterator[tuple[str, Result]]:
-    """Run benchmarks in the order of ``BENCHES``, each result as it comes, with its name.
+def run(chosen: Iterable[str], options: Options) -> Iterator[tuple[str, Result]]:
+    """Run benchmarks in the order of ``names``, each result as it comes, with its name.
 
     Raises:
         InvalidInput: An unknown name.
     """
-    chosen = list(names) or list(BENCHES)
-    unknown = [name for name in chosen if name not in BENCHES]
+    wanted = list(chosen) or list(BENCHES)
+    unknown = [name for name in wanted if name not in names()]
     if unknown:
         raise InvalidInput(
-            f"There is no benchmark {unknown[0]!r}.", remedy=f"Choose from {', '.join(BENCHES)}."
+            f"There is no benchmark {unknown[0]!r}.", remedy=f"Choose from {', '.join(names())}."
         )
-    for name, bench in BENCHES.items():
-        if name in chosen:
-            yield from ((name, result) for result in bench(options))
+    for name in names():
+        if name in wanted:
+            yield from ((name, result) for result in _bench(name)(options))
+
+
+def _bench(name: str) -> Bench:
+    if name in BENCHES:
+        return BENCHES[name]
+    (found,) = entry_points(group=FURTHER, name=name)
+    loaded: Bench = found.load()
+    return loaded
 
 
 def _sampling(options: Options) -> Rows:

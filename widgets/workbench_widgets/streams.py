@@ -1,0 +1,125 @@
+"""Long streams whose text and times are fixed, and what a page and its kernel spend on them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cached_property
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from workbench.engines.scripted import ScriptedEngine
+from workbench.experiments import execute
+from workbench.records import (
+    Chunk,
+    EngineSpec,
+    Event,
+    Finished,
+    Generation,
+    Message,
+    Progress,
+    Request,
+    Started,
+)
+from workbench.session import Session
+from workbench_widgets.asking import Form
+from workbench_widgets.compare import Compare
+from workbench_widgets.desk import Desk
+from workbench_widgets.xray import Xray
+
+_WORDS = (" the", " number", " is", " 47", ",", " and", " so", " we", " add", ".\n")
+_THOUGHT = 0.75  # of the tokens
+
+
+class Streams:
+    """Two arms that write so many tokens each, so many a second.
+
+    Args:
+        tokens: Of each arm.
+        rate: Tokens a second of each arm.
+    """
+
+    def __init__(self, tokens: int, rate: float) -> None:
+        self.tokens = tokens
+        self.rate = rate
+        self.spent: dict[str, float] = {}
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """Of one arm; one token a chunk, about four characters each."""
+        told: list[Event] = [Started(0.0, 12), Progress(0.01, 12, 12)]
+        told += [
+            Chunk(
+                0.01 + (i + 1) / self.rate, (i % 997,), self._text(i), logprobs=(-0.1 * (i % 23),)
+            )
+            for i in range(self.tokens)
+        ]
+        return [*told, Finished(0.02 + self.tokens / self.rate, "stop")]
+
+    def _text(self, i: int) -> str:
+        if i == 0:
+            return "<think>\n"
+        return "</think>\n\n" if i == int(_THOUGHT * self.tokens) else _WORDS[i % len(_WORDS)]
+
+    def generation(self) -> Generation:
+        """One arm, as it is when it has ended."""
+        return Generation(
+            Request((Message("user", "Go on."),)), EngineSpec(kind="scripted"), tuple(self.events)
+        )
+
+    def xray(self) -> Xray:
+        """Token by token."""
+        return Xray(self.generation(), title=f"{self.tokens:,} tokens")
+
+    def plain(self) -> None:
+        """Both arms answered and kept, with nobody watching; prints the processor's seconds."""
+        desk, plan = _Told(self.events), Form("Go on.").plan(EngineSpec())
+        began = time.process_time()
+        execute(plan, session=desk.session(EngineSpec()), concurrency=2)
+        print(time.process_time() - began)
+
+    def watched(self) -> Compare:
+        """The same in a ``Compare`` on a page."""
+        part = Compare("Go on.", desk=_Told(self.events))
+        display(part)
+        began = time.process_time()
+        part.ask()
+
+        def note() -> None:
+            part.wait()
+            self.spent = {"cpu": time.process_time() - began, "last": _last(part)}
+
+        threading.Thread(target=note, daemon=True).start()
+        return part
+
+    def naive(self) -> None:
+        """The same tokens by ``HTML.value +=``; prints the processor's seconds."""
+        boxes = [ipywidgets.HTML(), ipywidgets.HTML()]
+        display(*boxes)
+        began, first = time.process_time(), time.monotonic()
+        for i in range(self.tokens):
+            time.sleep(max(0.0, first + i / self.rate - time.monotonic()))
+            for box in boxes:
+                box.value += _WORDS[i % len(_WORDS)]
+        print(time.process_time() - began)
+
+
+class _Told(Desk):
+    """Every request is told the same events, at their own pace."""
+
+    def __init__(self, events: list[Event]) -> None:
+        super().__init__()
+        self._events = events
+
+    def session(self, spec: EngineSpec) -> Session:
+        return Session(lambda: ScriptedEngine.answering(lambda _: self._events, pace=1.0))
+
+
+def _last(part: Compare) -> float:
+    """When the last token of all came, as ``time.time()`` has it."""
+    offset = time.time() - time.perf_counter()
+    streams: list[Any] = [side.stream for side in part.sides]
+    ends = [s.submitted + max(e.t for e in s.events if isinstance(e, Chunk)) for s in streams]
+    return float(max(ends) + offset)

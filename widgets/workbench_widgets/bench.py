@@ -69,6 +69,10 @@ def _measured(lab: Lab, tokens: int) -> Iterator[Row]:
     meter = Meter(lab.page)
     lab.run(0)
     lab.result(0)
+    with meter.measured() as found:
+        lab.page.wait_for_timeout(5000)
+    share = 100 * found["main"] / found["seconds"]
+    yield {"of": "JupyterLab, idle", "figure": "page main thread, %", "value": share}
     long = _stream(lab, meter, 1, tokens)
     yield from _rows(f"two panes of {tokens:,} tokens", long)
     yield from _xray(lab, tokens)

@@ -171,6 +171,7 @@ class Compare {
   /** @param {any} m */
   take(m) {
     if (m.k === "arms") this.grown(m);
+    else if (m.k === "below") this.below.show(m.below);
     else if (m.k === "history") this.list(m.runs);
     else if (m.k === "rendered") this.panes[m.arm]?.render(m);
   }

@@ -128,12 +128,15 @@ class Compare(Answering):
             self._branch(side, at, what, **how)
 
         self._below = Xray(side.snapshot(), title=side.name, branch=onwards)
-        self.refresh()
+        self.say("below", below=self._ref())
 
     def do_close_xray(self) -> None:
         """Close it."""
         self._below = None
-        self.refresh()
+        self.say("below", below=None)
+
+    def _ref(self) -> str | None:
+        return f"anywidget:{self._below.model_id}" if self._below is not None else None
 
     def _ask_all(self) -> None:
         plan = self._form.plan(self.spec)
@@ -191,7 +194,7 @@ class Compare(Answering):
             "model": self.spec.model,
             "arms": [side.told() for side in self._sides],
             "marks": [] if self.busy else marks(self._sides),
-            "below": f"anywidget:{self._below.model_id}" if self._below is not None else None,
+            "below": self._ref(),
         }
 
     def still(self) -> Page:

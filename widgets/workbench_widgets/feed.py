@@ -86,6 +86,7 @@ class Feed:
         self._seen = 0
         self._whole, self._fresh = Runs(), Runs()
         self._sent = 0
+        self._settled: Runs | None = None
         self._tokens = dict.fromkeys("tam", 0)
         self._times: dict[str, float | None] = dict.fromkeys(("first", "last", "answer"))
         self._started: Started | None = None
@@ -111,9 +112,10 @@ class Feed:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything so far; after the end, with the channels that hindsight gives."""
-        settled = Runs(self.stream.snapshot().chunks()) if self.end is not None else None
+        if self.end is not None and self._settled is None:
+            self._settled = Runs(self.stream.snapshot().chunks())
         with self._lock:
-            runs = settled or self._whole
+            runs = self._settled or self._whole
             return {"s": runs.joined(), "n": runs.length} | self._counts()
 
     def _take(self, event: Event) -> None:

@@ -2,7 +2,19 @@
 
 import { h } from "./dom.js";
 
-const BLOCK = 3000; // characters of a block before the next line break starts another
+const BLOCK = 1000; // characters of a block before the next line break starts another
+
+const waiting = /** @type {Set<Flow>} */ (new Set());
+let frame = 0;
+
+/** One frame for all texts of a page: first every one is written, then every one scrolls. */
+function flushAll() {
+  frame = 0;
+  const flows = [...waiting];
+  waiting.clear();
+  for (const flow of flows) flow.flush();
+  for (const flow of flows) flow.follow();
+}
 
 /** Text in an element that scrolls; it follows the end while the reader is at the end. */
 export class Flow {
@@ -16,7 +28,8 @@ export class Flow {
     });
     this.length = 0;
     this.pending = "";
-    this.frame = 0;
+    this.atEnd = true; // whether the reader is there; known without asking the layout
+    this.element.addEventListener("scroll", () => this.look(), { passive: true });
     this.node = /** @type {Text | null} */ (null);
     this.size = 0; // of the last block
   }
@@ -25,20 +38,26 @@ export class Flow {
   append(text) {
     this.length += text.length;
     this.pending += text;
-    this.frame ||= requestAnimationFrame(() => this.flush());
+    waiting.add(this);
+    frame ||= requestAnimationFrame(flushAll);
+  }
+
+  /** Where the reader is. */
+  look() {
+    const { scrollHeight, scrollTop, clientHeight } = this.element;
+    this.atEnd = scrollHeight - scrollTop - clientHeight < 24;
+  }
+
+  /** Go to the end, if the reader is there. */
+  follow() {
+    if (this.atEnd) this.element.scrollTop = 1e9;
   }
 
   /** Write what has come since the last frame. */
   flush() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
     const text = this.pending;
     this.pending = "";
-    if (!text) return;
-    const { scrollHeight, scrollTop, clientHeight } = this.element;
-    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
     this.write(text);
-    if (atEnd) this.element.scrollTop = this.element.scrollHeight;
   }
 
   /** @param {string} text */
@@ -68,8 +87,7 @@ export class Flow {
 
   /** Everything anew. @param {string} text */
   replace(text) {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
+    waiting.delete(this);
     this.pending = "";
     this.node = null;
     this.size = 0;

@@ -11,12 +11,14 @@ const ENDS = /** @type {Record<string, string>} */ ({
   failed: "failed",
 });
 
+const PACE = 240; // milliseconds between figures: more often nobody can read them
 const BLANK = /^\s*\n/; // lines before the first word
 
 /** A pane of text that streams. */
 export class Pane {
   /** @param {{again?: () => void, xray?: () => void, rendered?: () => void, drop?: () => void}} wishes */
   constructor(wishes) {
+    this.counted = 0; // when the figures were last written
     this.have = 0; // UTF-16 units of the text so far
     this.thinking = new Flow("Thinking", "wb-thoughts");
     this.answer = new Flow("Answer", "wb-answer");
@@ -95,7 +97,7 @@ export class Pane {
       const flow = letter === "t" ? this.thinking : letter === "a" ? this.answer : null;
       flow?.append(flow.length ? fresh : fresh.replace(BLANK, ""));
     }
-    this.count(delta, null);
+    if (Date.now() - this.counted > PACE) this.count(delta, null);
     return true;
   }
 
@@ -103,6 +105,7 @@ export class Pane {
   count(told, figures) {
     const { tokens, times } = told;
     if (!tokens) return;
+    this.counted = Date.now();
     const all = tokens.t + tokens.a + tokens.m;
     const span = (times.last ?? 0) - (times.first ?? 0);
     const live = all > 1 && span > 0 ? (all - 1) / span : null;

@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench_widgets.browser import Lab, browser, jupyterlab
 
 THEMES = (("light", "JupyterLab Light"), ("dark", "JupyterLab Dark"))
-_WIDTH, _HEIGHT = 1240, 1500
+_WIDTH, _HEIGHT = 1180, 1900
 _COMPARE = (
     "from workbench_widgets import Compare\nCompare('What is 47 + 38 - 12?', expected='73').ask()"
 )
@@ -53,6 +53,7 @@ def _lab() -> Iterator[Lab]:
 
 def _compare(lab: Lab, theme: str, path: Path) -> Path:
     lab.open(_COMPARE, name="compare")
+    _wide(lab)
     lab.theme(theme)
     lab.run(0)
     page = lab.page
@@ -65,6 +66,7 @@ def _compare(lab: Lab, theme: str, path: Path) -> Path:
 
 def _sweep(lab: Lab, theme: str, path: Path) -> Path:
     lab.open(_SWEEP, name="sweep")
+    _wide(lab)
     lab.theme(theme)
     lab.run(0)
     page = lab.page
@@ -72,6 +74,10 @@ def _sweep(lab: Lab, theme: str, path: Path) -> Path:
     page.locator(".wb-tile").nth(5).click()
     page.locator(".wb-members .wb-button").first.wait_for()
     return _picture(page, path)
+
+
+def _wide(lab: Lab) -> None:
+    lab.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
 
 def _picture(page: Any, path: Path) -> Path:

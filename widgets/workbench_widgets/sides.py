@@ -35,6 +35,7 @@ class Side:
         self.branch = branch  # how it leaves the arm before it; None: it is an arm of its own
         self._feed: Feed | None = None
         self._score: Score | None = None
+        self._whole: Generation | None = None  # once it has ended: nothing changes any more
         self._figures: dict[str, Any] = {}
 
     @property
@@ -49,6 +50,7 @@ class Side:
 
     def follow(self, stream: Stream) -> None:
         """From now on this stream is the arm's."""
+        self._whole = None
         self._feed = Feed(stream)
 
     def cancel(self) -> None:
@@ -67,7 +69,11 @@ class Side:
         """Its generation, as far as it has come."""
         if self._feed is None:
             return Generation(self.cell.request, self.cell.spec, ())
-        return self._feed.stream.snapshot()
+        if self._whole is not None:
+            return self._whole
+        found = self._feed.stream.snapshot()
+        self._whole = found if found.end is not None else None
+        return found
 
     def settle(self, run: Run, index: int) -> None:
         """Take in how it ended: its figures, and whether it is right."""

@@ -48,6 +48,8 @@ class Sweep {
     this.stopButton = button("Stop", () => this.link.ask("stop"));
     this.colour = h("select", { on: { change: () => this.paint() } }, ...MEASURES.map((name) => h("option", { value: name }, name)));
     this.history = h("select", { on: { focus: () => this.link.ask("history"), change: () => this.stored() } }, h("option", { value: "" }, "stored runs …"));
+    const row = h("div.wb-row.wb-sweep-form", {}, ...SWEEP_FIELDS.map(([name, label]) => labelled(label, fields[name])), this.planButton);
+    this.fold = h("details.wb-fold", {}, h("summary", {}, "A new plan"), row);
     this.title = h("p", {});
     this.status = h("p.wb-status", { role: "status", "aria-live": "polite" });
     this.whole = h("progress.wb-whole", { "aria-label": "Generations that have ended", value: 0, max: 1 });
@@ -56,7 +58,7 @@ class Sweep {
     this.element = h(
       "div.wb-stack",
       { role: "group", "aria-label": "Sweep", "data-lm-suppress-shortcuts": "true" },
-      h("div.wb-row.wb-sweep-form", {}, ...SWEEP_FIELDS.map(([name, label]) => labelled(label, fields[name])), this.planButton),
+      this.fold,
       h("div.wb-row", {}, this.startButton, this.pauseButton, this.stopButton, labelled("Colour by", this.colour), labelled("History", this.history, "wb-history")),
       this.link.place,
       this.title,
@@ -109,7 +111,8 @@ class Sweep {
     const fresh = JSON.stringify(told.form) !== JSON.stringify(this.told?.form);
     const places = JSON.stringify(told.cells.map((/** @type {any} */ cell) => cell.place));
     this.told = told;
-    this.cells = told.cells;
+    this.cells = [...told.cells];
+    if (fresh) this.fold.open = !told.title;
     if (fresh) for (const [name, field] of Object.entries(this.fields)) field.value = told.form[name];
     if (places !== this.places) this.lay(places);
     this.cells.forEach((_, index) => this.tile(index));

@@ -150,4 +150,4 @@ class Feed:
 
 def units(text: str) -> int:
     """Length as JavaScript counts it."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

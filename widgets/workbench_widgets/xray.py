@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,12 +18,12 @@ from workbench.models.tokenizer import Tokenizer
 from workbench.pages import prose
 from workbench.pages.page import Page
 from workbench.printable import printable
-from workbench.records import Generation
+from workbench.records import Channel, Generation
 from workbench_widgets.feed import LETTER, units
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Part, Told
 
-_LETTERS = "tam"
+_NUMBERS = MappingProxyType({one: "tam".index(LETTER(one)) for one in Channel})
 _SEEDS = 2**32
 
 
@@ -166,11 +167,11 @@ def columns_of(
     return {
         "end": np.array(ends, np.uint32),
         "id": np.array([time.id for time in times], np.uint32),
-        "channel": np.array([_LETTERS.index(LETTER(time.channel)) for time in times], np.uint8),
+        "channel": np.array([_NUMBERS[time.channel] for time in times], np.uint8),
         "t": np.array([time.t for time in times], np.float32),
         "gap": _floats(time.gap for time in times),
         "logprob": _floats(time.logprob for time in times),
-        "entropy": _floats(_entropy(time) for time in times),
+        "entropy": _floats(_entropy(time) if time.alternatives else None for time in times),
     }
 
 

@@ -110,17 +110,16 @@ def token_times(generation: Generation) -> list[TokenTime]:
     given = len(generation.request.opening)
     chunks = [chunk for chunk in trace(generation).chunks if chunk.ids]
     stamps = [chunk.t for chunk in chunks for _ in chunk.ids]
-    rows: list[TokenTime] = []
+    last, rows = len(stamps) - 1, list[TokenTime]()
     for chunk in chunks:
+        t, channel = chunk.t, chunk.channel
         logprobs = chunk.logprobs or (None,) * len(chunk.ids)
         alternatives = chunk.alternatives or (None,) * len(chunk.ids)
         for token, logprob, others in zip(chunk.ids, logprobs, alternatives, strict=True):
-            index = len(rows)
-            gap = chunk.t - stamps[index - 1] if index > given else None
-            shared = chunk.t in (stamps[index - 1 : index] + stamps[index + 1 : index + 2])
-            rows.append(
-                TokenTime(index, token, chunk.t, gap, chunk.channel, logprob, others, shared)
-            )
+            i = len(rows)
+            gap = t - stamps[i - 1] if i > given else None
+            shared = (i > 0 and stamps[i - 1] == t) or (i < last and stamps[i + 1] == t)
+            rows.append(TokenTime(i, token, t, gap, channel, logprob, others, shared))
     return rows
 
 

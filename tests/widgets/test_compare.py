@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from workbench_widgets.xray import columns_of
 
 import workbench as wb
 from workbench.engines.scripted import ScriptedEngine
+from workbench.metrics import token_times
 from workbench.records import EngineSpec, Request
 from workbench.session import Session
 
@@ -146,12 +148,18 @@ def test_the_x_ray_has_a_row_a_token_and_the_whole_text() -> None:
     run = wb.load(str(part.run_id))
     generation = run.generations[0]
     xray = Xray(generation)
-    columns = columns_of(generation, xray._times)
+    columns = columns_of(generation)
+    times = token_times(generation)
     told = xray.tell()
     assert told["tokens"] == len(columns["end"]) == len(generation.ids)
     assert list(columns["id"]) == list(generation.ids)
     assert columns["end"][-1] == len(told["text"])
-    assert columns["gap"][5] == pytest.approx(xray._times[5].gap)
+    told_by_metrics = [
+        (one.t, one.gap, one.logprob, "tam".index(str(one.channel)[0])) for one in times
+    ]
+    for row, one in enumerate(told_by_metrics):
+        own = [float(columns[name][row]) for name in ("t", "gap", "logprob", "channel")]
+        assert own == pytest.approx([math.nan if v is None else v for v in one], nan_ok=True)
     assert (columns["entropy"] >= 0).all()
     said: list[Any] = []
     xray.send = lambda content, buffers=None: said.append(content)  # type: ignore[method-assign]
@@ -164,6 +172,7 @@ def test_the_x_ray_has_a_row_a_token_and_the_whole_text() -> None:
 
 CELLS = """
 import workbench as wb
+from workbench.metrics import token_times
 from workbench.engines.scripted import ScriptedEngine
 from workbench.session import Session
 from workbench_widgets import Compare, Desk

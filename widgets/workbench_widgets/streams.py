@@ -81,9 +81,8 @@ class Streams:
         print(time.process_time() - began)
 
     def watched(self) -> Compare:
-        """The same in a ``Compare`` on a page."""
+        """The same in a ``Compare``, as a cell's last line."""
         part = Compare("Go on.", desk=_Told(self.events))
-        display(part)
         began = time.process_time()
         part.ask()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,13 +12,13 @@ import numpy.typing as npt
 import traitlets
 
 from workbench.errors import InvalidInput, WorkbenchError
-from workbench.metrics import TokenTime, token_times, trace
+from workbench.metrics import trace
 from workbench.models.catalogue import locate
 from workbench.models.tokenizer import Tokenizer
 from workbench.pages import prose
 from workbench.pages.page import Page
 from workbench.printable import printable
-from workbench.records import Channel, Generation
+from workbench.records import Alternatives, Channel, Chunk, Generation
 from workbench_widgets.feed import LETTER, units
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Part, Told
@@ -61,12 +61,11 @@ class Xray(Part):
         self.generation = generation
         self._branch = branch
         self._title = title or str(generation.request.mode)
-        self._times = token_times(generation)
         super().__init__()
 
     def do_columns(self) -> None:
         """The tokens as columns, in one message of numbers."""
-        columns = columns_of(self.generation, self._times)
+        columns = columns_of(self.generation)
         self.send(
             {"k": "columns", "names": [[name, str(own.dtype)] for name, own in columns.items()]},
             buffers=[own.tobytes() for own in columns.values()],
@@ -76,7 +75,7 @@ class Xray(Part):
         """The alternatives of one token."""
         found = [
             {"id": own, "text": self._word(own), "logprob": logprob}
-            for own, logprob in self._time(index).alternatives or ()
+            for own, logprob in self._alternatives[self._checked(index)] or ()
         ]
         self.say("token", index=index, alternatives=found)
 
@@ -96,17 +95,26 @@ class Xray(Part):
         self._leave(index, f"drawn anew with seed {seed}", seed=seed)
 
     def _leave(self, at: int, what: str, **how: Any) -> None:
-        self._time(min(at, len(self._times) - 1))
+        self._checked(min(at, self._count - 1))
         if self._branch is None:
             raise InvalidInput(
                 "Nobody here asks for branches.", remedy="Open the answer in Compare.of(run)."
             )
         self._branch(at, what, **how)
 
-    def _time(self, index: int) -> TokenTime:
-        if not 0 <= index < len(self._times):
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self._count:
             raise InvalidInput("There is no such token.", remedy="Choose one of the text.")
-        return self._times[index]
+        return index
+
+    @cached_property
+    def _count(self) -> int:
+        return len(self.generation.ids)
+
+    @cached_property
+    def _alternatives(self) -> Sequence[Alternatives | None]:
+        """Of every token."""
+        return _each([chunk for chunk in self.generation.chunks() if chunk.ids], "alternatives")
 
     def _word(self, own: int) -> str | None:
         """What a token writes; ``None``: nobody knows here."""
@@ -140,39 +148,51 @@ class Xray(Part):
         return {
             "title": self._title,
             "text": "".join(printable(chunk.text) for chunk in self.generation.chunks()),
-            "tokens": len(self._times),
+            "tokens": self._count,
             "prefill": read.first,
-            "recorded": any(time.logprob is not None for time in self._times),
-            "alternatives": any(time.alternatives for time in self._times),
+            "recorded": any(chunk.logprobs for chunk in self.generation.chunks()),
+            "alternatives": any(chunk.alternatives for chunk in self.generation.chunks()),
             "branches": self._branch is not None,
             "drawn": self.generation.request.sampling.temperature > 0,
         }
 
     def still(self) -> Page:
-        return prose(f"{self._title}: {len(self._times):,} tokens.")
+        return prose(f"{self._title}: {self._count:,} tokens.")
 
     def __repr__(self) -> str:
-        return f"Xray({self._title!r}, {len(self._times):,} tokens)"
+        return f"Xray({self._title!r}, {self._count:,} tokens)"
 
 
-def columns_of(
-    generation: Generation, times: tuple[TokenTime, ...] | list[TokenTime]
-) -> dict[str, npt.NDArray[Any]]:
+def columns_of(generation: Generation) -> dict[str, npt.NDArray[Any]]:
     """A column a quantity, a row a token; what is undefined is NaN, which only the page sees.
 
-    ``end`` is where the token's text ends in the whole text, in UTF-16 units: tokens whose text
-    was held back end where the token before does.
+    The same numbers as ``metrics.token_times``, without an object a token: 32,000 of them are
+    waited for. ``end`` is where the token's text ends in the whole text, in UTF-16 units: tokens
+    whose text was held back end where the token before does.
     """
-    ends = _ends(generation)
+    chunks = [chunk for chunk in generation.chunks() if chunk.ids]
+    counts = np.array([len(chunk.ids) for chunk in chunks], np.int64)
+    t = np.repeat(np.array([chunk.t for chunk in chunks], np.float64), counts)
+    gap = np.diff(t, prepend=np.nan)
+    gap[: len(generation.request.opening) + 1] = np.nan
+    channels = np.array([_NUMBERS[chunk.channel] for chunk in chunks], np.uint8)
     return {
-        "end": np.array(ends, np.uint32),
-        "id": np.array([time.id for time in times], np.uint32),
-        "channel": np.array([_NUMBERS[time.channel] for time in times], np.uint8),
-        "t": np.array([time.t for time in times], np.float32),
-        "gap": _floats(time.gap for time in times),
-        "logprob": _floats(time.logprob for time in times),
-        "entropy": _floats(_entropy(time) if time.alternatives else None for time in times),
+        "end": np.array(_ends(generation), np.uint32),
+        "id": np.array(generation.ids, np.uint32),
+        "channel": np.repeat(channels, counts),
+        "t": t.astype(np.float32),
+        "gap": gap.astype(np.float32),
+        "logprob": np.array(_each(chunks, "logprobs", np.nan), np.float32),
+        "entropy": np.array([_entropy(one) for one in _each(chunks, "alternatives")], np.float32),
     }
+
+
+def _each(chunks: Sequence[Chunk], name: str, missing: Any = None) -> list[Any]:
+    """What was recorded of every token, in order."""
+    found: list[Any] = []
+    for chunk in chunks:
+        found += getattr(chunk, name) or (missing,) * len(chunk.ids)
+    return found
 
 
 def _ends(generation: Generation) -> list[int]:
@@ -190,16 +210,12 @@ def _ends(generation: Generation) -> list[int]:
     return found
 
 
-def _entropy(time: TokenTime) -> float | None:
+def _entropy(alternatives: Alternatives | None) -> float:
     """Nats, of what was recorded; the rest counts as one candidate, so it is at least this."""
-    if not time.alternatives:
-        return None
-    logs = np.array([logprob for _, logprob in time.alternatives])
+    if not alternatives:
+        return float("nan")
+    logs = np.array([logprob for _, logprob in alternatives])
     masses = np.exp(logs)
     rest = max(0.0, 1.0 - float(masses.sum()))
     tail = -rest * np.log(rest) if rest > 0 else 0.0
     return float(-(masses * logs).sum() + tail)
-
-
-def _floats(values: Any) -> npt.NDArray[np.float32]:
-    return np.array([np.nan if value is None else value for value in values], np.float32)

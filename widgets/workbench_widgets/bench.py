@@ -35,7 +35,7 @@ CELLS = (
     "import json\nfrom workbench_widgets.streams import Streams\ns = Streams({tokens}, {rate})\n"
     "s.events\nn = Streams({naive}, {rate})\nprint('ready')",
     "s.plain()",
-    "c = s.watched()",
+    "s.watched()",
     "print(json.dumps(s.spent))",
     "n.plain()",
     "n.watched()",

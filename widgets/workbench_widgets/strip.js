@@ -1,8 +1,10 @@
 // The gap of every token over its position, on a canvas; phases are shaded, a click finds a token.
 
-import { h } from "./dom.js";
+import { h, seconds } from "./dom.js";
 
 const HEIGHT = 72;
+const LEFT = 54; // the prefill's band, before the first token
+const PREFILL = "rgba(0, 158, 115, 0.22)";
 const SHADES = ["rgba(0, 114, 178, 0.16)", "rgba(230, 159, 0, 0.18)", "rgba(128, 128, 128, 0.3)"]; // thinking, answer, tags
 
 /** A strip under a text. */
@@ -11,7 +13,8 @@ export class Strip {
   constructor(choose) {
     this.canvas = h("canvas.wb-strip", { role: "img", "aria-label": "Seconds between tokens, over position" });
     this.canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-      if (this.gaps) choose(Math.min(this.gaps.length - 1, Math.floor((event.offsetX / this.canvas.clientWidth) * this.gaps.length)));
+      const share = (event.offsetX - LEFT) / (this.canvas.clientWidth - LEFT);
+      if (this.gaps) choose(Math.max(0, Math.min(this.gaps.length - 1, Math.floor(share * this.gaps.length))));
     });
     this.chosen = -1;
     this.view = [0, 0];
@@ -19,8 +22,9 @@ export class Strip {
     this.watch.observe(this.canvas);
   }
 
-  /** @param {Float32Array} gaps Seconds; NaN for the first. @param {Uint8Array} channels */
-  show(gaps, channels) {
+  /** @param {Float32Array} gaps Seconds; NaN for the first. @param {Uint8Array} channels @param {number | null} first Seconds until the first token. */
+  show(gaps, channels, first) {
+    this.first = first;
     this.gaps = gaps;
     this.channels = channels;
     const known = gaps.filter((gap) => !Number.isNaN(gap)).sort();
@@ -39,13 +43,27 @@ export class Strip {
     if (!pen) return;
     pen.scale(ratio, ratio);
     pen.clearRect(0, 0, width, HEIGHT);
-    this.shade(pen, width, channels);
-    pen.fillStyle = getComputedStyle(canvas).color;
-    for (let x = 0; x < width; x += 1) this.column(pen, x, width, gaps);
+    const ink = getComputedStyle(canvas).color;
+    this.prefill(pen, ink);
+    pen.translate(LEFT, 0);
+    const rest = width - LEFT;
+    this.shade(pen, rest, channels);
+    pen.fillStyle = ink;
+    for (let x = 0; x < rest; x += 1) this.column(pen, x, rest, gaps);
     if (this.chosen >= 0) {
       pen.fillStyle = "#d55e00";
-      pen.fillRect((this.chosen / gaps.length) * width - 1, 0, 3, HEIGHT);
+      pen.fillRect((this.chosen / gaps.length) * rest - 1, 0, 3, HEIGHT);
     }
+  }
+
+  /** What passed before the first token. @param {CanvasRenderingContext2D} pen @param {string} ink */
+  prefill(pen, ink) {
+    pen.fillStyle = PREFILL;
+    pen.fillRect(0, 0, LEFT, HEIGHT);
+    pen.fillStyle = ink;
+    pen.font = "10px system-ui, sans-serif";
+    pen.fillText("prefill", 4, 14, LEFT - 6);
+    pen.fillText(seconds(this.first), 4, 28, LEFT - 6);
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {number} width @param {Uint8Array} channels */

@@ -79,7 +79,7 @@ class Xray {
     });
     this.columns = columns;
     this.tokens.show(this.told.text, columns);
-    this.strip.show(columns.gap, columns.channel);
+    this.strip.show(columns.gap, columns.channel, this.told.prefill);
     this.colour();
     this.element.dispatchEvent(new CustomEvent("wb-ready", { bubbles: true }));
   }

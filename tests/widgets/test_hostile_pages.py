@@ -1,0 +1,62 @@
+"""Hostile texts in what needs no widget: tables, pages and a saved notebook, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Eventually = Callable[..., None]
+
+RUN = """
+from hostile import HOSTILE
+import workbench as wb
+from workbench import pages
+from workbench.engines.scripted import ScriptedEngine
+from workbench.session import Session
+asked = [text for text in HOSTILE if 0 < len(text.strip()) < 1000]
+problems = [wb.Problem(f"{i} {text}", text, text) for i, text in enumerate(asked)]
+def told(request):
+    text = request.messages[0].text
+    return "<think>\\n" + text + "\\n</think>\\n\\n" + text + " \\\\boxed{" + text[:60] + "}"
+with Session(lambda: ScriptedEngine.answering(told)) as session:
+    run = wb.execute(wb.compare(problems, modes=["on"]), session=session)
+pairs = [(run.plan.cells[i], one) for i, one in sorted(run.generations.items())]
+print(len(pairs))
+"""
+SHOWN = (
+    "run.frame()",
+    "from IPython.display import HTML, display\n"
+    "display(HTML(pages.side_by_side(pairs).html))\n"
+    "display(HTML(pages.answers(run).html))\n"
+    "display(HTML(pages.cells_table(run).html))",
+    "from workbench_widgets import Compare\n"
+    "display(Compare.of(run).still().html and HTML(Compare.of(run).still().html))",
+)
+
+
+def test_tables_pages_and_the_saved_notebook_do_not_act(lab: Any, eventually: Eventually) -> None:
+    (lab.folder / "hostile.py").write_text((Path(__file__).parent / "hostile.py").read_text())
+    lab.open(RUN, *SHOWN, name="hostile")
+    lab.run(0)
+    assert int(lab.result(0)) >= 60
+    for cell in range(1, 1 + len(SHOWN)):
+        lab.run(cell)
+        assert "Traceback" not in lab.result(cell)
+    lab.page.wait_for_timeout(1000)
+    assert lab.page.evaluate("window.CANARY") is None
+    lab.save()
+    lab.page.wait_for_timeout(500)
+    lab.goto()
+    eventually("() => document.querySelectorAll('.jp-OutputArea-output').length >= 3")
+    lab.page.wait_for_timeout(1000)
+    assert lab.page.evaluate("window.CANARY") is None
+
+
+def test_the_canary_would_tell(lab: Any, eventually: Eventually) -> None:
+    """The same strings, where they are markup."""
+    told = (Path(__file__).parent / "hostile.py").read_text()
+    space: dict[str, Any] = {}
+    exec(compile(told, "hostile.py", "exec"), space)
+    lab.page.set_content("".join(text for text in space["HOSTILE"] if len(text) < 1000))
+    eventually("() => window.CANARY !== undefined", seconds=10)

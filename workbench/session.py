@@ -60,7 +60,7 @@ class Session:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         asked = engine or EngineSpec()
-        opens = partial(open_engine, asked, progress) if isinstance(asked, EngineSpec) else asked
+        opens = _opening(asked, progress) if isinstance(asked, EngineSpec) else asked
         self._open: Callable[[], Engine] = opens
         self._asked = asked if isinstance(asked, EngineSpec) else EngineSpec(kind="custom")
         self._commands: deque[tuple[str, _Live]] = deque()
@@ -239,6 +239,12 @@ class Session:
             self._deliver(live, [Finished(t, "cancelled")])
         if self._engine is not None:
             self._engine.close()
+
+
+def _opening(spec: EngineSpec, progress: Callable[[int, int], None] | None) -> Callable[[], Engine]:
+    if progress is None:
+        return partial(open_engine, spec)
+    return partial(open_engine, spec, progress)
 
 
 def _record(live: _Live, events: Sequence[Event]) -> WorkbenchError | None:

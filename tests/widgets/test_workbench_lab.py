@@ -15,7 +15,7 @@ SLOW = """
 from workbench.engines.scripted import ScriptedEngine
 from workbench.session import Session
 from workbench_widgets import Compare, Desk
-text = "<think>\\n" + "word " * 400 + "</think>\\n\\nDone."
+text = "<think>\\n" + "word " * 1500 + "</think>\\n\\nDone."
 class Slow(Desk):
     def session(self, spec):
         settings = {"pace": 1, "token_seconds": 0.004}
@@ -137,7 +137,7 @@ def test_a_reload_in_mid_stream_goes_on_where_it_is(lab: Any, eventually: Eventu
     lab.run(0)
     eventually("() => document.querySelector('.wb-thoughts')?.textContent.length > 100")
     lab.save()
-    lab.page.wait_for_timeout(300)
+    eventually("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     lab.goto()
     eventually("() => document.querySelector('.wb-thoughts')?.textContent.length > 200")
     assert lab.page.locator(".wb-status").inner_text() == "Answering …"
@@ -147,7 +147,7 @@ def test_a_reload_in_mid_stream_goes_on_where_it_is(lab: Any, eventually: Eventu
     other.goto()
     eventually(KEPT)
     tab.wait_for_function(KEPT, timeout=60_000)
-    whole = ("word " * 400).strip()
+    whole = ("word " * 1500).strip()
     for page in (lab.page, tab):
         texts = page.locator(".wb-thoughts").all_text_contents()
         assert [text.strip() for text in texts] == [whole, whole]

@@ -13,11 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from workbench.engines import attention
+from workbench.engines import attending, attention, proof
 from workbench.engines.exllama import ExllamaEngine
 from workbench.engines.paged import PagedAttention
+from workbench.engines.pages import groups
 from workbench.errors import EngineError
+from workbench.models.memory import GATHERED
 from workbench.records import EngineSpec
 
 PAGE = 8
@@ -113,9 +116,10 @@ class Case:
         lengths = torch.tensor(self.past, dtype=torch.int32) + self.new
         return run(self.q, *self.expected_caches, cache_seqlens=lengths, block_table=self.table)
 
-    def check(self, tolerance: float = 1e-5) -> None:
+    def check(self, tolerance: float = 1e-5, *, gather: bool | None = None) -> None:
         expected = self.expected()
-        for out in (self.appended(PagedAttention()), self.present(PagedAttention())):
+        runs = (PagedAttention(gather=gather) for _ in range(2))
+        for out in (self.appended(next(runs)), self.present(next(runs))):
             assert out.dtype == self.q.dtype
             assert out.shape == self.q.shape
             assert float((out.double() - expected).abs().max()) <= tolerance
@@ -158,17 +162,107 @@ class Case:
         "several at once",
     ],
 )
-def test_it_equals_a_plain_softmax(past: list[int], new: int, kv_heads: int, order: str) -> None:
-    Case(past, new, kv_heads=kv_heads, order=order).check()
+@pytest.mark.parametrize("gather", [False, True], ids=["views", "gathered"])
+def test_it_equals_a_plain_softmax(
+    past: list[int], new: int, kv_heads: int, order: str, gather: bool
+) -> None:
+    Case(past, new, kv_heads=kv_heads, order=order).check(gather=gather)
 
 
 @given(
     past=st.lists(st.integers(0, 30), min_size=1, max_size=4),
     new=st.sampled_from([1, 1, 2, 9]),
     kv_heads=st.sampled_from([1, 2, 4]),
+    gather=st.booleans(),
 )
-def test_it_equals_a_plain_softmax_at_any_lengths(past: list[int], new: int, kv_heads: int) -> None:
-    Case(past, new, kv_heads=kv_heads).check()
+def test_it_equals_a_plain_softmax_at_any_lengths(
+    past: list[int], new: int, kv_heads: int, gather: bool
+) -> None:
+    Case(past, new, kv_heads=kv_heads).check(gather=gather)
+
+
+@pytest.mark.parametrize(("past", "new"), [([6], 9), ([0], 21), ([13], 20), ([0, 11], 4)])
+def test_the_ways_of_a_gpu_for_prompts_equal_a_plain_softmax(
+    past: list[int], new: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as flash_kernel:  # torch's own triangle at the lower right
+        flash_kernel.setattr(attending, "fused", lambda *tensors: True)
+        Case(past, new).check()
+    monkeypatch.setattr(attending, "shares_heads", lambda q: False)
+    for scores in (2**28, 4 * 4 * 33 * 3, 1):  # everything at once, a few queries, one
+        monkeypatch.setattr(attending, "SCORES", scores)
+        Case(past, new).check()
+
+
+@pytest.mark.parametrize("scores", [4 * 4 * 33 * 5, 1], ids=["five", "one"])
+def test_queries_may_come_in_blocks(scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attending, "SCORES", scores)
+    for past, new in (([0], 21), ([13], 20)):
+        Case(past, new).check()
+
+
+def test_a_gathered_step_has_few_groups_whatever_the_batch() -> None:
+    """Rows one by one would be 64 launches in every layer."""
+    source = Random(3)
+    totals = [source.randrange(1, 2048) for _ in range(64)]
+    pages = [list(range(-(-total // PAGE))) for total in totals]
+    small = torch.zeros(1, PAGE, 2, WIDTH)
+    found = groups(totals, pages, 1, small, gather=True)
+    assert 2 <= len(found) <= 9  # powers of two up to 256 pages
+    for group in found:
+        counts = [len(pages[row]) for row in group.rows]
+        assert max(counts) < 2 * min(counts) or max(counts) == 2
+        assert group.picked(torch.zeros(256, PAGE, 2, WIDTH)).shape[0] == len(group.rows)
+    rows = [row for group in found for row in group.rows]
+    assert len(rows) == len(set(rows))
+
+
+def test_what_is_gathered_at_once_is_bounded() -> None:
+    cache = torch.zeros(1, 256, 8, 128, dtype=torch.float16)
+    pages = [list(range(64))] * 64  # 64 requests of 16,384 tokens
+    found = groups([16_384] * 64, pages, 1, cache, gather=True)
+    assert sum(len(group.rows) for group in found) == 64
+    for group in found:
+        assert len(group.rows) * 16_384 * 8 * 128 * 2 * 2 <= GATHERED
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor that any operation gives, and of all that are new at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for part in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(part, Tensor):
+                self.bytes = max(self.bytes, part.numel() * part.element_size())
+        return out
+
+
+def test_32k_tokens_of_prompt_never_have_all_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of 2,048 at the end of 32,768, in the 8B's shape: its scores would be 8 GiB.
+
+    As on a GPU without the flash kernel, and even where torch keeps every score it is
+    asked for, as it does on the device that only counts.
+    """
+    monkeypatch.setattr(attending, "shares_heads", lambda q: False)
+    heads, kv_heads, width, new, total = 32, 8, 128, 2048, 32_768
+    q = torch.empty(1, new, heads, width, dtype=torch.bfloat16, device="meta")
+    keys = torch.empty(1, total, kv_heads, width, dtype=torch.bfloat16, device="meta")
+    with Largest() as seen:
+        out = attending.behind(q, keys, keys, 1.0)
+    assert out.shape == q.shape
+    assert seen.bytes <= attending.SCORES
+
+
+def test_on_a_cpu_a_block_s_mask_is_all_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attending, "SCORES", 2**22)
+    q, keys = torch.randn(1, 256, 4, 16), torch.randn(1, 4096, 2, 16)
+    with Largest() as seen:
+        attending.behind(q, keys, keys, 0.25)
+    assert seen.bytes <= 2**22
 
 
 @pytest.mark.parametrize("past", [[3, 12], [5]])
@@ -285,6 +379,47 @@ class MixesRows(Wrong):
         return out.flip(2) if len(q) > 1 else out
 
 
+class UpperLeft(PagedAttention):
+    """The triangle at the upper left: a piece behind a prefix sees too little of it."""
+
+    def __call__(self, q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        with pytest.MonkeyPatch.context() as patched:
+            if q.shape[1] > 1 and len(q) == 1:
+                patched.setattr(attending, "_block", self.block)
+            return super().__call__(q, *args, **kwargs)
+
+    @staticmethod
+    def block(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        parts = (part.transpose(1, 2) for part in (q, keys, values))
+        out = torch.nn.functional.scaled_dot_product_attention(
+            *parts, is_causal=True, scale=scale, enable_gqa=True
+        )
+        return out.transpose(1, 2)
+
+
+class WrongScale(PagedAttention):
+    """Scores without the caller's factor."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        return super().__call__(*args, **(kwargs | {"softmax_scale": 0.7}))
+
+
+class FirstPageOnly(PagedAttention):
+    """Every page of a row is taken for its first."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        table = kwargs["block_table"]
+        first = table[:, :1].expand_as(table).contiguous()
+        return super().__call__(*args, **(kwargs | {"block_table": first}))
+
+
+class DraftsSeeTheLast(Wrong):
+    """Several tokens a row all see what the last one sees, as drafts must not."""
+
+    def spoil(self, q: Tensor, out: Tensor) -> Tensor:
+        return out[:, -1:].expand_as(out).contiguous() if len(q) > 1 else out
+
+
 class Unmasked(PagedAttention):
     """A softmax over everything that is in the cache, later tokens of the prompt included."""
 
@@ -298,7 +433,7 @@ class Unmasked(PagedAttention):
         out = torch.nn.functional.scaled_dot_product_attention(
             q.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), enable_gqa=True
         )
-        return out.transpose(1, 2)
+        return out.transpose(1, 2).contiguous()
 
 
 @pytest.fixture
@@ -310,10 +445,42 @@ def engine(model_folder: Path) -> Iterator[ExllamaEngine]:
 
 def test_ours_passes_by_a_wide_margin(engine: ExllamaEngine) -> None:
     generator = engine._loaded.generator
-    assert attention.self_test(generator.model, generator.cache, 500) < 1e-4
+    assert proof.self_test(generator.model, generator.cache, 500) < 1e-4
+
+
+WRONG = [
+    Unmasked,
+    LooksAhead,
+    SkipsOne,
+    NotANumber,
+    MixesRows,
+    UpperLeft,
+    WrongScale,
+    FirstPageOnly,
+    DraftsSeeTheLast,
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_by_its_definition_alone_a_wrong_one_shows(wrong: type[PagedAttention]) -> None:
+    def found(function: PagedAttention) -> float:
+        return proof.by_definition(function, 4, 2, 32, torch.device("cpu"), torch.float32)
+
+    assert found(PagedAttention()) < 1e-4
+    assert found(PagedAttention(gather=True)) < 1e-4
+    assert not found(wrong()) <= proof.TOLERANCE
 
 
 @pytest.mark.parametrize("wrong", [Unmasked, LooksAhead, SkipsOne, NotANumber, MixesRows])
+def test_inside_the_model_alone_a_wrong_one_shows(
+    engine: ExllamaEngine, wrong: type[PagedAttention], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["exllamav2.attn"], "flash_attn_with_kvcache", wrong())
+    generator = engine._loaded.generator
+    assert not proof.by_steps(generator.model, generator.cache, 500) <= proof.TOLERANCE
+
+
+@pytest.mark.parametrize("wrong", [Unmasked, NotANumber, UpperLeft])
 def test_a_wrong_one_is_refused_at_load(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, wrong: type[PagedAttention]
 ) -> None:

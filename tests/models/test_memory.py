@@ -77,10 +77,11 @@ def test_the_model_in_known_figures() -> None:
     found = subject("nemotron-nano-8b", "fp16").plan(Use(131_072, 131_072))
     assert found.rope == 64 * 2**20
     assert found.cache == 16 * GIB
+    assert found.attention == found.cache // 32, "one layer of it, gathered"
     # 8,030,261,248 parameters, less the embedding, two bytes each.
     assert found.weights == 2 * (8_030_261_248 - 128_256 * 4096)
     assert (
-        found.loaded + found.activations + found.logits
+        found.loaded + found.activations + found.attention + found.logits
         == found.total
         == sum(found.parts().values())
     )

@@ -1,10 +1,10 @@
-"""Which attention ExLlamaV2 runs on, and a proof at load that it is causal.
+"""Which attention ExLlamaV2 runs on, and a model's logits straight from it.
 
 ExLlamaV2 decodes a batch only through flash-attn. Without flash-attn it falls
 back to a path that leaves out the causal mask (0.3.2, attn.py), silently. The
 workbench never uses that path: it either finds flash-attn, or puts
 ``paged.PagedAttention`` in its place. Which of the two runs is named in
-``EngineSpec.attention``, and ``self_test`` refuses a wrong one.
+``EngineSpec.attention``, and ``proof.py`` refuses a wrong one at load.
 """
 
 from __future__ import annotations
@@ -51,42 +51,6 @@ def install(module: Any, choice: str | None = None) -> str:
         setattr(module, _ORIGINAL, None)  # what stands there from now on is ours
         module.has_flash_attn = module.has_flash_attn_with_paged = True
     return FLASH if use_flash else TORCH
-
-
-def self_test(model: Any, cache: Any, vocabulary: int, *, tolerance: float = 0.02) -> float:
-    """Feed a short prompt at once, and token by token in a batch of two, and compare.
-
-    With a causal mask the logits at every position agree. Without one they differ
-    by more than their own spread.
-
-    Args:
-        model: A loaded ``ExLlamaV2``.
-        cache: Its cache; the first two pages are overwritten.
-        vocabulary: Ids below this are used.
-        tolerance: Largest difference allowed, relative to the logits' standard deviation.
-
-    Returns:
-        The largest relative difference found.
-
-    Raises:
-        EngineError: It is above ``tolerance``.
-    """
-    ids = (torch.arange(1, 25) * 7919 % vocabulary)[None]
-    whole = forward(model, cache, ids, [0], [[0]])
-    steps = [
-        forward(model, cache, ids[:, i : i + 1].expand(2, 1), [i, i], [[0], [1]])
-        for i in range(ids.shape[1])
-    ]
-    single = torch.cat(steps, dim=1)
-    spread = float(whole.std()) or 1.0
-    worst = float((single - whole).abs().max()) / spread
-    if not worst <= tolerance:  # a NaN fails too
-        raise EngineError(
-            "The attention in use is wrong: the same prompt fed at once and token by token gives "
-            f"logits that differ by {worst:.2g} standard deviations.",
-            remedy="Choose another attention, and report what `workbench doctor` shows.",
-        )
-    return worst
 
 
 @torch.inference_mode()

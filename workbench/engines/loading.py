@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.engines import attention, natives, portable, room
+from workbench.engines import attention, natives, portable, proof, room
 from workbench.engines.prompts import room_for
 from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
@@ -173,7 +173,7 @@ def _prove(
     if spec.cache.startswith("q"):
         kind = "fp32" if runtime.portable else "fp16"
         exact = runtime.generator.cache(model, _LEAST, kind)
-    attention.self_test(model, exact, info.vocabulary)
+    proof.self_test(model, exact, info.vocabulary)
 
 
 def _generator(

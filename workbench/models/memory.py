@@ -8,6 +8,7 @@ The parts are those that ExLlamaV2 0.3.2 allocates, by its source::
     RoPE         sines and cosines of every position, fp16
     scratch      one buffer for quantised weights: the largest module, dequantised
     activations  of the longest piece of a prompt that is read at once
+    attention    keys and values of one layer, gathered from their pages; flash-attn needs none
     logits       of every request that is decoded together, and what drawing from them needs
 
 What the CUDA context and the kernels' code take is no tensor and is known only on the
@@ -24,6 +25,7 @@ from workbench.errors import InvalidInput
 
 PIECE = 2048  # tokens of a prompt that are read at once
 PAGE = 256  # tokens a page of ExLlamaV2's cache holds
+GATHERED = 2**28  # bytes of keys and values that are gathered for several rows at once, at most
 CONTEXT = 3 * 2**28  # bytes set aside for the CUDA context and code; an estimate
 
 CACHES: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -89,6 +91,7 @@ class MemoryPlan:
     rope: int
     scratch: int
     activations: int
+    attention: int
     logits: int
     host: int  # in the host's memory: embedding and a buffer for logits
 
@@ -100,11 +103,11 @@ class MemoryPlan:
     @property
     def total(self) -> int:
         """With what generating takes at its peak."""
-        return self.loaded + self.activations + self.logits
+        return self.loaded + self.activations + self.attention + self.logits
 
     def parts(self) -> dict[str, int]:
         """Name -> bytes, in the order of this file's first lines."""
-        names = ("weights", "cache", "rope", "scratch", "activations", "logits")
+        names = ("weights", "cache", "rope", "scratch", "activations", "attention", "logits")
         return {name: getattr(self, name) for name in names}
 
 
@@ -131,6 +134,7 @@ def plan(shape: Shape, weights: int, quantized: bool, use: Use) -> MemoryPlan:
         rope=2 * use.context * shape.head_dim * 2,
         scratch=_scratch(shape) if quantized else 0,
         activations=min(PIECE, use.context) * activation * 2,
+        attention=_gathered(shape, use),
         logits=shape.vocabulary * (6 * use.batch + _DRAWING * rows),
         host=2 * shape.head + 4 * use.batch * shape.vocabulary,
     )
@@ -185,6 +189,12 @@ def largest_context(
         fits = plan(shape, weights, quantized, tried).total + CONTEXT <= memory
         low, high = (middle, high) if fits else (low, middle - 1)
     return low * PAGE or None
+
+
+def _gathered(shape: Shape, use: Use) -> int:
+    """Bytes of keys and values, fp16: one whole request, or several as far as ``GATHERED``."""
+    request = 2 * 2 * shape.kv_heads * shape.head_dim * use.context
+    return max(request, min(GATHERED, request * use.batch))
 
 
 def _scratch(shape: Shape) -> int:

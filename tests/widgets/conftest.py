@@ -13,6 +13,7 @@ from workbench_widgets.browser import browser as opened_browser
 
 from workbench.errors import WorkbenchError
 
+LIGHT = "JupyterLab Light"
 REQUIRED = os.environ.get("WORKBENCH_BROWSER_TESTS") == "required"
 
 
@@ -41,15 +42,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield address, folder
 
 
-@pytest.fixture
-def lab(browser: Any, server: tuple[str, Path]) -> Iterator[Lab]:
-    context = browser.new_context(viewport={"width": 1300, "height": 1100})
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    found = Lab(page, *server)
-    yield found
+@pytest.fixture(scope="session")
+def kept_lab(browser: Any, server: tuple[str, Path]) -> Iterator[Lab]:
+    """One page for all tests: JupyterLab and the model libraries are waited for once."""
+    context = browser.new_context()
+    yield Lab(context.new_page(), *server)
     context.close()
+
+
+@pytest.fixture
+def lab(kept_lab: Lab) -> Iterator[Lab]:
+    """The page as it is at first: its size, its theme; no error in it when the test has ended."""
+    page = kept_lab.page
+    page.set_viewport_size({"width": 1300, "height": 1100})
+    errors: list[str] = []
+
+    def note(error: object) -> None:
+        errors.append(str(error))
+
+    page.on("pageerror", note)
+    yield kept_lab
+    page.remove_listener("pageerror", note)
+    if page.evaluate("document.body.dataset.jpThemeName ?? ''") not in ("", LIGHT):
+        kept_lab.theme(LIGHT)
     assert not [error for error in errors if "ResizeObserver" not in error]
 
 

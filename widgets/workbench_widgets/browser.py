@@ -130,22 +130,29 @@ class Lab:
         self.name = ""
 
     def open(self, *cells: str, name: str = "test") -> None:
-        """A notebook of these cells, its kernel ready."""
+        """A notebook of these cells, its kernel ready.
+
+        In a page that shows JupyterLab already the notebook takes the place of the one before,
+        and its kernel, emptied: JupyterLab and the model libraries are waited for once.
+        """
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         self.name = f"{name}-{time.time_ns()}.ipynb"
         nbformat.write(book, self.folder / self.name)
-        self.goto()
+        if self.page.evaluate("() => Boolean(window.jupyterapp?.shell.currentWidget?.context)"):
+            self.page.evaluate(_REPLACE, [self.name, _EMPTY])
+            self._ready()
+        else:
+            self.goto()
 
     def goto(self) -> None:
         """The notebook in this page, as after a reload."""
         self.page.goto(f"{self.address}/lab/workspaces/{self.name[:-6]}/tree/{self.name}?reset")
+        self._ready()
+
+    def _ready(self) -> None:
         self.page.wait_for_selector(".jp-NotebookPanel", timeout=_PATIENCE)
-        self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
-            "?.status === 'idle'",
-            timeout=_PATIENCE,
-        )
+        self.page.wait_for_function(_IDLE, arg=self.name, timeout=_PATIENCE)
 
     def run(self, cell: int) -> None:
         """Run a cell; returns at once."""
@@ -187,3 +194,29 @@ class Lab:
         )
         outputs = self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea")
         return str(outputs.inner_text())
+
+
+_IDLE = """(name) => {
+    const panel = window.jupyterapp?.shell.currentWidget;
+    return panel?.context?.path === name && panel.content.widgets.length > 0
+        && panel.sessionContext.session?.kernel?.status === 'idle';
+}"""
+
+# What a kernel holds of the notebook before: views, names, threads that write.
+_EMPTY = """
+import ipywidgets as _i
+_i.Widget.close_all()
+get_ipython().run_line_magic("reset", "-f")
+"""
+
+_REPLACE = """async ([name, empty]) => {
+    const app = window.jupyterapp;
+    const panel = app.shell.currentWidget;
+    const kernel = panel.sessionContext.session?.kernel;
+    const lives = kernel && !kernel.isDisposed && kernel.status !== 'dead';
+    if (lives) await kernel.requestExecute({ code: empty, silent: true }).done;
+    await panel.context.save();
+    panel.dispose();
+    const with_ = lives ? { kernel: { id: kernel.id } } : {};
+    await app.commands.execute('docmanager:open', { path: name, ...with_ });
+}"""

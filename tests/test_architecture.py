@@ -20,7 +20,7 @@ LONGEST_FUNCTION = 45  # lines, without the docstring; the habit is ten
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "printable"),
     ("records",),
-    ("thinking", "private"),
+    ("thinking", "private", "telemetry"),
     ("codec", "chat", "sampling", "metrics", "counterfactual"),
     ("models", "store"),
     ("engines", "doctor"),

@@ -18,7 +18,7 @@ CONDA = {  # what conda-forge calls it
     "jupyter-client": "jupyter_client",
     "huggingface-hub": "huggingface_hub",
 }
-# What a conda user gets besides: the toolkit that a pip user has to bring along.
+# What a conda user gets besides: what a pip user has to bring along, or asks for as `[gpu]`.
 TOOLKIT = {
     "pip",
     "cuda-version",
@@ -31,6 +31,7 @@ TOOLKIT = {
     "cxx-compiler",
     "ninja",
     "flash-attn",
+    "nvidia-ml-py",
 }
 
 

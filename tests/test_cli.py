@@ -582,7 +582,17 @@ def loaded(*arguments: str) -> Iterator[str]:
 
 def test_help_loads_nothing_but_the_command_itself() -> None:
     ours = {name for name in loaded("compare", "--help") if name.startswith("workbench")}
-    cli = ("", ".app", ".asking", ".dispatch", ".guard", ".options", ".rating")
+    cli = (
+        "",
+        ".app",
+        ".asking",
+        ".benching",
+        ".dispatch",
+        ".groups",
+        ".guard",
+        ".options",
+        ".rating",
+    )
     light = {"", ".errors", ".printable", *(f".cli{name}" for name in cli)}
     assert ours == {f"workbench{name}" for name in light}
 

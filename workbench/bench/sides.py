@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from workbench.bench.workload import Prompts, check_count
-from workbench.engines import loading, open_engine
+from workbench.engines import Engine, loading, open_engine
 from workbench.engines.prompts import prompt_ids
 from workbench.engines.reference_loading import import_library, load_model, resolve
 from workbench.experiments.run import flags_of
@@ -56,6 +56,19 @@ def rate(loop: Loop, requests: Sequence[Request]) -> float:
     return expected / seconds
 
 
+def answers(engine: Engine, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+    """The ids that an engine generates for requests that are asked together."""
+    ids: dict[int, list[int]] = {engine.submit(request): [] for request in requests}
+    live = len(ids)
+    while live:
+        for ticket, event in engine.step():
+            if isinstance(event, Chunk):
+                ids[ticket] += event.ids
+            elif isinstance(event, Finished | Failed):
+                live -= 1
+    return [tuple(one) for one in ids.values()]
+
+
 class EngineLoop:
     """Our engine, submitted to and stepped as a session does; no thread, no store."""
 
@@ -64,15 +77,7 @@ class EngineLoop:
 
     def answer(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
         """See ``Loop``."""
-        ids: dict[int, list[int]] = {self._engine.submit(request): [] for request in requests}
-        live = len(ids)
-        while live:
-            for ticket, event in self._engine.step():
-                if isinstance(event, Chunk):
-                    ids[ticket] += event.ids
-                elif isinstance(event, Finished | Failed):
-                    live -= 1
-        return [tuple(one) for one in ids.values()]
+        return answers(self._engine, requests)
 
     def close(self) -> None:
         """See ``Loop``."""

@@ -6,27 +6,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import typer.core
 
 from workbench import __version__
-from workbench.cli import asking, guard, rating
+from workbench.cli import asking, benching, guard, rating
 from workbench.cli.dispatch import do as _do
-from workbench.cli.options import Json, Limit, Model, RunId
+from workbench.cli.groups import by_default
+from workbench.cli.options import Json, Limit, RunId
 
 # What typer raises for a wrong option. Which package it comes from differs by typer's version.
 _WRONG_USE: type[Exception] = typer.BadParameter.__bases__[0]
-
-
-class _Reports(typer.core.TyperGroup):
-    """``report NAME`` is ``report run NAME``: what is no command of ours is a report's name."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = args or ["--help"]
-        ours = given[0] in self.commands or given[0] == "--help"
-        return super().parse_args(ctx, given if ours else ["run", *given])
 
 
 app = typer.Typer(
@@ -34,7 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Compare reasoning on and off, token by token; store every run; report it.",
 )
-reports = typer.Typer(cls=_Reports, rich_markup_mode=None, help="Run a report, or verify one.")
+reports = typer.Typer(
+    cls=by_default("run", alone=False),
+    rich_markup_mode=None,
+    help="Run a report, or verify one.",
+)
 runs = typer.Typer(rich_markup_mode=None, help="The stored runs, newest first.")
 models = typer.Typer(rich_markup_mode=None, help="The models that can be loaded.")
 about = typer.Typer(rich_markup_mode=None)  # verbs about this machine, without a name of their own
@@ -44,6 +39,7 @@ app.add_typer(runs, name="runs")
 runs.add_typer(rating.verbs)
 app.add_typer(models, name="models")
 app.add_typer(about)
+app.add_typer(benching.verbs, name="bench")
 
 
 def main() -> None:
@@ -248,17 +244,3 @@ def lab(
 ) -> None:
     """JupyterLab on the live workbench: ask, watch, compare, by hand."""
     _do("lab.lab", folder=folder, port=port, browser=browser)
-
-
-@about.command()
-def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Some of them; default: all.")
-    ] = None,
-    model: Model = "demo",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")] = None,
-    quick: Annotated[bool, typer.Option(help="Fewer and shorter rounds.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Ratios measured side by side, with their goals."""
-    _do("bench.bench", names=names or [], model=model, device=device, quick=quick, as_json=as_json)

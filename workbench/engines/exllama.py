@@ -28,6 +28,7 @@ from workbench.engines.failures import failure
 from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.tail import Tail, tail_for
 from workbench.errors import EngineError
+from workbench.models.memory import PIECE
 from workbench.models.template import chat_format
 from workbench.records import (
     Chunk,
@@ -143,8 +144,13 @@ class ExllamaEngine:
 
     # --- beyond the protocol --------------------------------------------------------------------
 
-    def logits(self, ids: Sequence[int]) -> Tensor:
+    def logits(self, ids: Sequence[int], *, piece: int | None = None) -> Tensor:
         """What the model says behind every id of a text, for comparing engines.
+
+        Args:
+            ids: The text.
+            piece: Ids read at once; default: as a prompt is read. 1 reads as decoding does,
+                which is what shows how a quantised cache rounds.
 
         Returns:
             float32 ``(len(ids), vocabulary)`` on the CPU.
@@ -154,7 +160,7 @@ class ExllamaEngine:
         """
         if self._live:
             raise EngineError("Requests are being answered.", remedy="Wait for them to end.")
-        return self._loaded.logits(ids)
+        return self._loaded.logits(ids, piece or PIECE)
 
     # --- one step -------------------------------------------------------------------------------
 

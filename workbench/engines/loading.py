@@ -45,15 +45,21 @@ class Loaded:
         """A ``generator.Job`` that stops at every end-of-sequence id of the model."""
         return self.runtime.generator.Job(ticket, ids, max_tokens, self.stop_ids)
 
-    def logits(self, ids: Sequence[int]) -> Tensor:
-        """Logits ``(len(ids), vocabulary)`` behind every id; what the cache held is forgotten."""
+    def logits(self, ids: Sequence[int], piece: int) -> Tensor:
+        """Logits ``(len(ids), vocabulary)`` behind every id; what the cache held is forgotten.
+
+        Args:
+            ids: A text.
+            piece: Ids read at once: a quantised cache rounds what earlier pieces wrote, and
+                not what the same one does.
+        """
         room_for(len(ids), None, self.longest + 1)
         row, pages = torch.tensor([list(ids)]), [list(range(-(-len(ids) // PAGE)))]
         model, cache = self.generator.model, self.generator.cache
         with self.runtime.threads():
             parts = [
-                attention.forward(model, cache, row[:, start : start + _CHUNK], [start], pages)
-                for start in range(0, len(ids), _CHUNK)
+                attention.forward(model, cache, row[:, start : start + piece], [start], pages)
+                for start in range(0, len(ids), piece)
             ]
         self.generator.reset()
         return torch.cat(parts, dim=1)[0, :, : self.generator.vocabulary]

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.bench.gpu import machine, record, running
+from workbench.bench.gpu.bed import Job
+from workbench.bench.gpu.sections import SECTIONS
+from workbench.bench.gpu.sizes import REHEARSAL
+
+
+def sizes() -> dict[str, Any]:
+    return {one.name: getattr(REHEARSAL, one.name) for one in fields(REHEARSAL)}
+
+
+@pytest.fixture(scope="session")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record of every section, done on this CPU with the embedded model."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    path = folder / "gpu.json"
+    call = {"command": "workbench bench gpu --rehearse", "date": machine.now()}
+    begun = record.begun(path, machine.facts("cpu"), sizes(), call)
+    job = Job("cpu", REHEARSAL, folder / "models")
+    running.run_here(begun, job, list(SECTIONS), seconds=600, tell=lambda message: None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def document(rehearsal: Path) -> dict[str, Any]:
+    return record.read(rehearsal)

@@ -1,0 +1,54 @@
+"""What ``bench gpu`` checks and measures, in the order in which it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from workbench.bench.gpu import ceiling, parity, speed
+from workbench.bench.gpu.bed import Bed
+from workbench.errors import InvalidInput
+
+Values = Iterator[tuple[str, Any]]  # each as soon as it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One of them."""
+
+    what: str
+    seconds: float  # at most
+    measure: Callable[[Bed], Values]
+
+
+SECTIONS: Mapping[str, Section] = MappingProxyType(
+    {
+        "ceiling": Section("memory bandwidth of this card", 15, ceiling.ceiling),
+        "parity": Section("the demo beside transformers, each cache", 60, parity.parity),
+        "speed-exl2": Section("tokens/s, EXL2", 90, partial(speed.speed, "exl2")),
+        "speed-gptq4": Section("tokens/s, GPTQ", 90, partial(speed.speed, "gptq4")),
+        "speed-fp16": Section("tokens/s, fp16", 120, partial(speed.speed, "fp16")),
+    }
+)
+
+
+def chosen(only: Iterable[str], skip: Iterable[str]) -> tuple[str, ...]:
+    """Names of sections in their order.
+
+    Args:
+        only: These; none: all.
+        skip: Not these.
+
+    Raises:
+        InvalidInput: There is no such section.
+    """
+    wanted, left_out = list(only), list(skip)
+    unknown = [name for name in (*wanted, *left_out) if name not in SECTIONS]
+    if unknown:
+        raise InvalidInput(
+            f"There is no section {unknown[0]!r}.", remedy=f"Choose from {', '.join(SECTIONS)}."
+        )
+    return tuple(n for n in SECTIONS if (not wanted or n in wanted) and n not in left_out)

@@ -137,6 +137,7 @@ def _part(chunk: Chunk, text: str, ids: slice) -> Chunk:
         ids=chunk.ids[ids],
         logprobs=None if logprobs is None else logprobs[ids],
         alternatives=None if alternatives is None else alternatives[ids],
+        draft=chunk.draft if chunk.ids[ids] else None,
     )
 
 

@@ -125,7 +125,7 @@ class BareLoop:
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._loaded = loading.load(spec, _never)
+        self._loaded = loading.load(spec, dict.fromkeys(("draw", "guess", "free"), _never))
         self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
         library = self._loaded.runtime.library
         self._library: Any = import_module("exllamav2.generator")

@@ -62,6 +62,15 @@ class Budget:
         """The id that must come next; ``None``: the model draws it."""
         return self._forced[0] if self._forced else None
 
+    @property
+    def free(self) -> int:
+        """Ids that may be drawn before one could have to come by force.
+
+        When the budget is spent, thinking that opens again is closed at once, so from then
+        on there is none.
+        """
+        return 0 if self._forced else max(0, self._tokens - self._thought - 1)
+
     def wrote(self, token: int, text: str, *, partial: bool) -> bool:
         """Take note of an id.
 

@@ -22,6 +22,8 @@ _CHOSEN_THERE = (  # settings of an engine that an endpoint does not let its cal
     "cache_tokens",
     "attention",
     "sampler",
+    "speculation",
+    "draft_tokens",
 )
 
 

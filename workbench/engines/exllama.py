@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workbench.engines import loading
@@ -73,7 +74,12 @@ class ExllamaEngine:
     def __init__(
         self, spec: EngineSpec, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        self._loaded = loading.load(spec, self._draw, progress)
+        hooks: dict[str, Callable[..., Any]] = {
+            "draw": self._draw,
+            "guess": self._guess,
+            "free": self._free,
+        }
+        self._loaded = loading.load(spec, hooks, progress)
         self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
         self.spec = replace(
             self._loaded.spec,
@@ -125,9 +131,7 @@ class ExllamaEngine:
         for result in results:
             events += self._prompt_events(result, began, now)
         events += self._break(now)
-        if generator.last is not None:
-            events += self._sampled_events(generator.last, now)
-        return events
+        return events + self._sampled_events(generator.last, now)
 
     def cancel(self, ticket: int) -> None:
         """See ``Engine.cancel``."""
@@ -185,29 +189,28 @@ class ExllamaEngine:
             events.append(Progress(now - live.submitted, result["curr_progress"], total))
         return [(live.ticket, event) for event in events]
 
-    def _sampled_events(self, step: Any, now: float) -> list[tuple[int, Event]]:
-        """The chunk of every row, and the end of those that ended."""
+    def _sampled_events(self, tokens: Sequence[Any], now: float) -> list[tuple[int, Event]]:
+        """The chunk of every id, and the end of the requests that ended."""
         events: list[tuple[int, Event]] = []
-        drawn: Drawn = step.drawn
-        rows = zip(
-            step.jobs, drawn.ids, drawn.logprobs, drawn.alternatives, step.ended, strict=True
-        )
-        for job, token, logprob, alternatives, ended in rows:
-            live = self._live.get(job.ticket)
-            if live is None:  # its logits were unusable, and it has been told so
-                continue
-            news: list[Event] = self._prefill_end(live)
-            stopped = token in job.stop_tokens
-            if not stopped:
-                t = now - live.submitted
-                chunk, stopped = live.tail.push(t, token, logprob, alternatives)
-                news.append(chunk)
-            if stopped or ended:
-                self._loaded.generator.release(job)
-                news += self._ending(live, now, "stop" if stopped else "length")
-                del self._live[live.ticket]
-            events += [(live.ticket, event) for event in news]
+        for token in tokens:
+            live = self._live.get(token.job.ticket)
+            # None: its logits were unusable, or a stop string ended it before this id.
+            if live is not None:
+                events += [(live.ticket, event) for event in self._token_events(live, token, now)]
         return events
+
+    def _token_events(self, live: _Live, token: Any, now: float) -> list[Event]:
+        news: list[Event] = self._prefill_end(live)
+        stopped = token.id in live.job.stop_tokens
+        if not stopped:
+            t = now - live.submitted
+            chunk, stopped = live.tail.push(t, token.id, token.logprob, token.alternatives)
+            news.append(chunk if token.draft is None else replace(chunk, draft=token.draft))
+        if stopped or token.ended:
+            self._loaded.generator.release(live.job)
+            news += self._ending(live, now, "stop" if stopped else "length")
+            del self._live[live.ticket]
+        return news
 
     def _prefill_end(self, live: _Live) -> list[Event]:
         if live.prefilled:
@@ -230,15 +233,30 @@ class ExllamaEngine:
         live, self._live = self._live, {}
         return [event for one in live.values() for event in _failing(one, error, now)]
 
-    def _draw(self, logits: Tensor, jobs: Sequence[Any]) -> Drawn:
-        rows = [self._row(job) for job in jobs]
+    def _draw(self, logits: Tensor, places: Sequence[Any]) -> tuple[Drawn, frozenset[int]]:
+        """See ``generator.Draw``."""
+        rows = [self._row(job, before) for job, before in places]
         try:
-            return draw(logits, rows)
+            return draw(logits, rows), frozenset()
         except UndrawableLogits as error:  # the other rows have done nothing wrong
-            self._broken |= {jobs[i].ticket: error for i in error.rows}
+            bad = error.rows
+            self._broken |= {places[i][0].ticket: error for i in bad if not places[i][1]}
             usable = logits.clone()
-            usable[list(error.rows)] = 0.0
-            return draw(usable, rows)
+            usable[list(bad)] = 0.0
+            return draw(usable, rows), frozenset(bad)
+
+    def _guess(
+        self, logits: Tensor, jobs: Sequence[Any], before: Sequence[tuple[int, ...]]
+    ) -> list[int]:
+        """Draw a draft model's proposals as the model's own ids will be drawn."""
+        rows = [self._row(job, own) for job, own in zip(jobs, before, strict=True)]
+        rows = [replace(row, logprobs=False, alternatives=0, forced=None) for row in rows]
+        return draw(logits.nan_to_num(0.0, 0.0), rows).ids
+
+    def _free(self, job: Any) -> int:
+        """See ``generator.Generator``: the budget may force the id behind any other."""
+        free: int = self._live[job.ticket].tail.free
+        return free
 
     def _break(self, now: float) -> list[tuple[int, Event]]:
         """Fail the requests whose logits were unusable in this step."""
@@ -252,14 +270,17 @@ class ExllamaEngine:
         self._broken.clear()
         return events
 
-    def _row(self, job: Any) -> Row:
+    def _row(self, job: Any, before: tuple[int, ...]) -> Row:
+        """How the id behind some that are proposed is drawn."""
         live = self._live[job.ticket]
         return row_for(
             live.request,
-            len(live.request.opening) + job.tokens,
-            lambda: job.sequences[0].sequence_ids.torch()[0],
+            len(live.request.opening) + job.tokens + len(before),
+            lambda: torch.cat(
+                (job.sequences[0].sequence_ids.torch()[0], torch.tensor(before, dtype=torch.long))
+            ),
             self._loaded.stop_ids,
-            live.tail.forced,
+            None if before else live.tail.forced,
         )
 
 

@@ -1,9 +1,15 @@
 """ExLlamaV2's dynamic generator, sampling all live requests in one call.
 
-Its page table, prefix cache, chunked prefill and job queue are used as they
-are. Replaced is one method: ExLlamaV2 copies the logits of every row to the
-host and samples job by job in Python threads. Here the rows stay where they are
-and one call of the sampling law draws for all of them.
+Its page table, prefix cache and job queue are used as they are. Replaced is:
+
+- sampling: ExLlamaV2 copies the logits of every row to the host and samples job by
+  job in Python threads. Here the rows stay where they are and one call of the
+  sampling law draws for all of them;
+- speculation: proposals of all jobs are verified in one forward pass and one such
+  call. A job's pages only ever list ids that were drawn, so nothing has to be taken
+  back where a proposal was wrong;
+- the prefill's share of an iteration: ExLlamaV2 reads a piece of every new prompt
+  in each, which stops the others' tokens for as long as there are new prompts.
 
 Imported only after the natives stand in place (``natives.py``).
 """
@@ -11,7 +17,7 @@ Imported only after the natives stand in place (``natives.py``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -27,9 +33,12 @@ from exllamav2.cache import (
 from exllamav2.generator import ExLlamaV2DynamicGenerator, ExLlamaV2DynamicJob
 from torch import Tensor
 
+from workbench.engines.drafting import Drafter, Guess, Lookup, ModelDrafter, NgramDrafter
+from workbench.records import Alternatives
 from workbench.sampling import Drawn
 
-Draw = Callable[[Tensor, Sequence["Job"]], Drawn]
+Place = tuple["Job", tuple[int, ...]]  # whose next id is drawn, behind which proposed ones
+Draw = Callable[[Tensor, Sequence[Place]], tuple[Drawn, frozenset[int]]]
 
 
 class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
@@ -39,6 +48,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
     prefilled_at: float | None  # perf_counter when the prompt had been read
     tokens: int  # sampled so far
     newest: int  # the id that is fed next
+    lookup: Lookup | None  # of the n-gram drafter
 
     def __init__(self, ticket: int, ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]):
         super().__init__(
@@ -53,6 +63,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         self.prefilled_at = None
         self.tokens = 0
         self.newest = int(ids[-1])
+        self.lookup = None
 
     @property
     def prompt_ids(self) -> Tensor:
@@ -78,9 +89,9 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         return self.newest
 
     @property
-    def used_pages(self) -> int:
-        """Pages of the cache that hold it, its newest id included."""
-        return int(self.sequences[0].kv_position // self.generator.page_size) + 1
+    def allocated(self) -> int:
+        """Tokens that its pages hold."""
+        return len(self.sequences[0].allocated_pages) * int(self.generator.page_size)
 
     def accept(self, token: Tensor, token_id: int) -> bool:
         """Append a sampled token ``(1, 1)``; whether the job ended with it.
@@ -145,19 +156,26 @@ _CACHES: Mapping[str, type[ExLlamaV2CacheBase]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What one decode iteration drew."""
+class Token:
+    """One id that a decode iteration brought."""
 
-    jobs: list[Job]
-    drawn: Drawn
-    ended: list[bool]
+    job: Job
+    id: int
+    logprob: float | None
+    alternatives: Alternatives | None
+    ended: bool  # the job ends with it
+    draft: bool | None  # see ``Chunk.draft``
 
 
 class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
     """The dynamic generator with the sampling replaced.
 
     Args:
-        draw: Called with logits ``(rows, vocabulary)`` and their jobs.
+        draw: Called with logits ``(rows, vocabulary)`` and the place of each; gives what is
+            drawn there, and the rows behind proposals whose logits cannot be drawn from.
+        guess: Draws a draft model's proposals.
+        free: How many ids of a job may come in one step without a look at those before.
+        draft_tokens: Most ids that are proposed a step and job; 0: no speculation.
         clock: Seconds, monotonic.
         synchronize: Waits for the device, so that a time stamp means what it says.
         settings: Passed on to ``ExLlamaV2DynamicGenerator``.
@@ -167,6 +185,9 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         self,
         *,
         draw: Draw,
+        guess: Guess,
+        free: Callable[[Job], int],
+        draft_tokens: int,
         vocabulary: int,
         synchronize: Callable[[], None],
         clock: Callable[[], float] = time.perf_counter,
@@ -175,26 +196,52 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         # One sampling thread keeps ExLlamaV2 from starting its pools; the law needs none.
         super().__init__(max_sampling_threads=1, filter_background_eval=False, **settings)
         self.draw = draw
+        self.free = free
+        self.draft_tokens = draft_tokens
+        self.drafter: Drafter | None = None
+        if draft_tokens:
+            asked = ModelDrafter(self._draft, guess) if self.draft_model else NgramDrafter()
+            self.drafter = asked
+            self.num_draft_tokens = 0  # ExLlamaV2 would end its jobs so many tokens early
         self.vocabulary = vocabulary
         self.synchronize = synchronize
         self.clock = clock
-        self.last: Step | None = None
+        self.last: list[Token] = []
         self._table: Tensor | None = None
-        self._table_of: list[tuple[Job, int]] = []  # whose pages it lists, and how many
+        self._table_of: list[tuple[Job, int, int]] = []  # whose pages it lists, and which
+
+    @torch.inference_mode()
+    def iterate(self) -> list[dict[str, Any]]:
+        """One iteration: start jobs, read a piece of the new prompts, one step of the others.
+
+        Returns:
+            ExLlamaV2's dicts of the stages ``started`` and ``prefill``.
+        """
+        results: list[dict[str, Any]] = []
+        self.iterate_start_jobs(results)
+        self._prefill(results)
+        self.iterate_gen(results)
+        return results
 
     def iterate_gen(self, results: list[Any], draft_tokens: Tensor | None = None) -> None:
-        """One token for every job whose prompt has been read; leaves it in ``last``."""
-        self.last = None
+        """A token for every job whose prompt has been read, and more where proposals hold."""
+        self.last = []
         ready: list[Job] = [job for job in self.active_jobs if job.is_prefill_done()]
         if not ready:
             return
         self._stamp_prefilled(ready)
-        logits = self._forward(ready)[:, -1, : self.vocabulary]
-        drawn = self.draw(logits, ready)
-        tokens = torch.tensor(drawn.ids).view(-1, 1, 1)
-        pairs = zip(ready, drawn.ids, strict=True)
-        ended = [job.accept(tokens[i], token) for i, (job, token) in enumerate(pairs)]
-        self.last = Step(ready, drawn, ended)
+        proposals = self._propose(ready)
+        logits = self._forward(ready, proposals)[..., : self.vocabulary]
+        places = [
+            (job, tuple(own[:depth]))
+            for job, own in zip(ready, proposals, strict=True)
+            for depth in range(len(own) + 1)
+        ]
+        drawn, unusable = self.draw(_picked(logits, proposals), places)
+        row = 0
+        for job, own in zip(ready, proposals, strict=True):
+            self.last += _accepted(job, own, drawn, row, unusable)
+            row += len(own) + 1
 
     def release(self, job: Job) -> None:
         """Take a job out, its pages kept for reuse by later prompts."""
@@ -213,37 +260,93 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
             if page.ref_count == 0:
                 page.clear()
                 first = page.page_index * self.page_size
-                for tensor in self.cache.all_tensors():
-                    tensor[:, first : first + self.page_size] = 0
+                for cache in filter(None, (self.cache, self.draft_cache)):
+                    for tensor in cache.all_tensors():
+                        tensor[:, first : first + self.page_size] = 0
 
     def reset(self) -> None:
         """Forget all jobs and all cached pages: after an exception the page table may be wrong."""
         self.pending_jobs.clear()
         self.active_jobs.clear()
         self.reset_page_table()
-        self.last = self._table = None
+        self.last, self._table = [], None
 
-    def _forward(self, jobs: list[Job]) -> Tensor:
-        """Logits ``(jobs, 1, padded vocabulary)`` of each job's last token."""
-        positions = [job.sequences[0].kv_position for job in jobs]
-        lengths = torch.tensor(positions, dtype=torch.int32)
-        table = self._page_table(jobs)
-        ids = torch.tensor([[job.feed()] for job in jobs])
-        params = self.get_paged_params(len(jobs), table, lengths, 1)
-        result = self.model.forward_chunk(input_ids=ids, attn_params=params, cache=self.cache)
+    def _prefill(self, results: list[Any]) -> None:
+        """Read prompts, the oldest request's first, as far as one piece goes.
+
+        Prompts that are short together are read together; a long one goes on in the next
+        iteration, after the others' tokens.
+        """
+        left = self.max_chunk_size
+        for job in self.active_jobs:
+            if left <= 0:
+                return
+            sequence = job.sequences[0]
+            if not sequence.prefill_complete:
+                before = sequence.kv_position - job.reused_tokens
+                job.prefill(results)
+                left -= sequence.kv_position - job.reused_tokens - before
+
+    def _propose(self, jobs: list[Job]) -> list[list[int]]:
+        """Proposals for each job, none of which can run past its pages, its end or the context."""
+        if self.drafter is None:
+            return [[] for _ in jobs]
+        # All rows are as wide as the widest, so the one with the least room bounds them all.
+        longest = self.model.config.max_seq_len
+        room = min(min(j.allocated, longest) - j.sequences[0].kv_position - 1 for j in jobs)
+        most = [
+            max(0, min(self.draft_tokens, room, job.max_new_tokens - job.new_tokens - 1, free))
+            for job in jobs
+            for free in [self.free(job)]
+        ]
+        return self.drafter.propose(jobs, most)
+
+    def _forward(self, jobs: list[Job], proposals: list[list[int]]) -> Tensor:
+        """Logits ``(jobs, 1 + most proposals, padded vocabulary)`` behind newest and proposed ids.
+
+        A row with fewer proposals is filled up; what stands there is never looked at.
+        """
+        width = max(map(len, proposals))
+        params = self._params(jobs, 0, width + 1)
+        rows = zip(jobs, proposals, strict=True)
+        ids = [[job.feed(), *own, *[job.newest] * (width - len(own))] for job, own in rows]
+        result = self.model.forward_chunk(
+            input_ids=torch.tensor(ids), attn_params=params, cache=self.cache
+        )
         logits: Tensor = result["logits"]
         return logits
 
-    def _page_table(self, jobs: list[Job]) -> Tensor:
+    def _draft(self, ids: Tensor, jobs: Sequence[Job], depth: int, last: bool) -> Tensor | None:
+        """The draft model's logits ``(jobs, 1, vocabulary)`` ``depth`` behind the newest ids."""
+        result = self.draft_model.forward_chunk(
+            input_ids=ids,
+            attn_params=self._params(jobs, depth, 1),
+            cache=self.draft_cache,
+            preprocess_only=last,
+        )
+        return None if last else result["logits"][..., : self.vocabulary]
+
+    def _params(self, jobs: Sequence[Job], depth: int, new: int) -> Any:
+        """Where so many new tokens a job go, the first ``depth`` behind its newest."""
+        positions = [job.sequences[0].kv_position + depth for job in jobs]
+        lengths = torch.tensor(positions, dtype=torch.int32)
+        table = self._page_table(jobs, depth + new)
+        return self.get_paged_params(len(jobs), table, lengths, new)
+
+    def _page_table(self, jobs: Sequence[Job], new: int) -> Tensor:
         """``(jobs, most pages of a job)`` page numbers, the shorter rows padded with 0.
 
-        It stays the same until a job comes, goes or begins a page: ExLlamaV2 moves pages
-        only while no job is active, and exchanges one only when it is full.
+        It stays the same until a job comes, goes, fills or begins a page: ExLlamaV2 moves
+        pages only while no job is active, and exchanges one only when it is full.
         """
-        used = [(job, job.used_pages) for job in jobs]
+        size, positions = self.page_size, [job.sequences[0].kv_position for job in jobs]
+        used = [
+            (job, (at + new - 1) // size + 1, at // size)
+            for job, at in zip(jobs, positions, strict=True)
+        ]
         if self._table is None or used != self._table_of:
-            self._table = torch.zeros((len(jobs), max(n for _, n in used)), dtype=torch.int32)
-            for row, (job, count) in zip(self._table, used, strict=True):
+            self._table = torch.zeros((len(jobs), max(n for _, n, _ in used)), dtype=torch.int32)
+            for row, (job, count, _) in zip(self._table, used, strict=True):
                 pages = job.sequences[0].allocated_pages[:count]
                 row[:count] = torch.tensor([page.page_index for page in pages])
             self._table_of = used
@@ -258,3 +361,42 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         for job in fresh:
             job.prefilled_at = now
             job.time_first_token = time.time()  # ExLlamaV2's own end-of-job arithmetic needs it
+
+
+def _picked(logits: Tensor, proposals: list[list[int]]) -> Tensor:
+    """Logits ``(jobs, width, vocabulary)`` as the rows that are drawn: newest and proposed ids."""
+    width = logits.shape[1]
+    if width == 1:
+        return logits[:, 0]
+    counts = [len(own) + 1 for own in proposals]
+    flat = logits.flatten(0, 1)
+    if all(count == width for count in counts):
+        return flat
+    wanted = [row * width + depth for row, n in enumerate(counts) for depth in range(n)]
+    return flat[torch.tensor(wanted, device=logits.device)]
+
+
+def _accepted(
+    job: Job, proposed: list[int], drawn: Drawn, row: int, unusable: frozenset[int]
+) -> Iterator[Token]:
+    """The job's new tokens: as long as they are what was proposed, and the one behind that.
+
+    Args:
+        job: Its newest id has been fed.
+        proposed: For the places behind.
+        drawn: Of all jobs.
+        row: The job's first.
+        unusable: Rows behind proposals that have no draw: in the next step they are first.
+    """
+    for depth in range(len(proposed) + 1):
+        at = row + depth
+        if depth and at in unusable:
+            return
+        if depth:
+            job.feed()
+        token = drawn.ids[at]
+        draft = proposed[depth] == token if depth < len(proposed) else None
+        ended = job.accept(torch.tensor([[token]]), token)
+        yield Token(job, token, drawn.logprobs[at], drawn.alternatives[at], ended, draft)
+        if ended or not draft:
+            return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.engines import attention, natives, portable, proof, room
+from workbench.engines import attention, natives, portable, proof, room, speculation
 from workbench.engines.prompts import room_for
 from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
-from workbench.models.fitting import subject
+from workbench.models.fitting import Subject, subject
 from workbench.models.folder import ModelInfo, check
 from workbench.models.memory import CACHES
 from workbench.models.tokenizer import Tokenizer
@@ -67,7 +67,10 @@ class Loaded:
     def close(self) -> None:
         """Free weights and cache."""
         self.generator.model.unload()
+        if self.generator.draft_model is not None:
+            self.generator.draft_model.unload()
         self.generator.model = self.generator.cache = None
+        self.generator.draft_model = self.generator.draft_cache = self.generator.drafter = None
         gc.collect()
         if not self.runtime.portable:
             torch.cuda.empty_cache()
@@ -75,10 +78,15 @@ class Loaded:
 
 def load(
     spec: EngineSpec,
-    draw: Callable[..., Any],
+    hooks: Mapping[str, Callable[..., Any]],
     progress: Callable[[int, int], None] | None = None,
 ) -> Loaded:
     """Load what ``spec`` asks for, saying how many of the model's modules are read.
+
+    Args:
+        spec: What to load.
+        hooks: ``draw``, ``guess`` and ``free`` of ``generator.Generator``.
+        progress: Called with (modules read, modules in all).
 
     Raises:
         ModelError: The folder is missing, damaged, or not what ExLlamaV2 reads rightly.
@@ -89,19 +97,23 @@ def load(
     tokenizer = Tokenizer.from_folder(folder)
     runtime = natives.load(spec.device, spec.attention)
     _check_runnable(info, runtime)
-    resolved = _resolve(spec, info, runtime)
+    context = min(spec.context or info.context, info.context)
+    drafting = speculation.draft_folder(spec, tokenizer, context)
+    resolved = _resolve(replace(spec, context=context), info, runtime, drafting)
     if not runtime.portable:
-        room.refuse_too_large(subject(str(folder)), resolved, runtime.free())
+        beside = _beside(drafting)
+        room.refuse_too_large(subject(str(folder)), resolved, runtime.free(), beside)
     try:
         with runtime.threads():
             model, cache = _load_weights(folder, resolved, runtime, progress)
             _prove(model, cache, resolved, info, runtime)
+            parts = _load_weights(drafting, resolved, runtime, None) if drafting else (None, None)
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(
             "The model and its cache do not fit in the GPU's memory.",
             remedy="Free the GPU, or choose a smaller context, cache or quantization.",
         ) from error
-    generator = _generator(model, cache, resolved, runtime, tokenizer, draw)
+    generator = _generator((model, cache), parts, resolved, runtime, tokenizer, hooks)
     longest = min(resolved.context or 0, resolved.cache_tokens or 0)
     return Loaded(folder, tokenizer, resolved, longest, info.eos_ids, generator, runtime)
 
@@ -115,7 +127,9 @@ def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:
         )
 
 
-def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> EngineSpec:
+def _resolve(
+    spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime, drafting: Path | None
+) -> EngineSpec:
     """Every field that was left open, chosen."""
     cache = "fp32" if runtime.portable and spec.cache == "fp16" else spec.cache
     if cache not in (*CACHES, *(["fp32"] if runtime.portable else [])):
@@ -125,29 +139,34 @@ def _resolve(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> Eng
         )
     if spec.sampler != "exact":
         raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
-    context = min(spec.context or info.context, info.context)
-    default = min(
-        _REQUESTS * context, _affordable_tokens(replace(spec, context=context), info, runtime)
-    )
+    affordable = _affordable_tokens(spec, info, runtime, drafting)
+    default = min(_REQUESTS * (spec.context or 0), affordable)
     cache_tokens = max(spec.cache_tokens or default, _LEAST) // PAGE * PAGE
     return replace(
         spec,
         quantization=info.quantization,
         device=runtime.device,
-        context=context,
         cache=cache,
         cache_tokens=cache_tokens,
         attention=runtime.attention,
+        draft_tokens=speculation.draft_tokens(spec, _CHUNK),
         revision=revision_of(info.folder),
         weights_sha256=weights_sha256(info.folder),
         synthetic=info.synthetic,
     )
 
 
-def _affordable_tokens(spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime) -> int:
+def _beside(drafting: Path | None) -> Subject | None:
+    return None if drafting is None else subject(str(drafting))
+
+
+def _affordable_tokens(
+    spec: EngineSpec, info: ModelInfo, runtime: natives.Runtime, drafting: Path | None
+) -> int:
     """Tokens that the cache may hold by default."""
     if not runtime.portable:
-        return room.affordable_tokens(subject(str(info.folder)), spec, runtime.free())
+        of, beside = subject(str(info.folder)), _beside(drafting)
+        return room.affordable_tokens(of, spec, runtime.free(), beside)
     float32 = 4
     return _BYTES // (2 * info.layers * info.kv_heads * info.head_dim * float32)
 
@@ -183,21 +202,26 @@ def _prove(
 
 
 def _generator(
-    model: Any,
-    cache: Any,
+    main: tuple[Any, Any],
+    drafting: tuple[Any, Any],
     spec: EngineSpec,
     runtime: natives.Runtime,
     tokenizer: Tokenizer,
-    draw: Callable[..., Any],
+    hooks: Mapping[str, Callable[..., Any]],
 ) -> Any:
+    model, cache = main
     return runtime.generator.Generator(
-        draw=draw,
+        **hooks,
+        draft_model=drafting[0],
+        draft_cache=drafting[1],
+        draft_tokens=spec.draft_tokens or 0,
         vocabulary=min(model.config.vocab_size, tokenizer.size),  # no id without a text
         synchronize=runtime.synchronize,
         model=model,
         cache=cache,
         tokenizer=runtime.generator.NoPieces(model.config.vocab_size),
         max_batch_size=spec.max_batch,
-        max_q_size=1,
+        max_q_size=1,  # and so many draft tokens: of buffers that only its own sampling uses
+        num_draft_tokens=1,
         max_chunk_size=_CHUNK,
     )

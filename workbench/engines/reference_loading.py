@@ -55,6 +55,7 @@ def resolve(spec: EngineSpec, folder: Path, info: ModelInfo) -> EngineSpec:
     _check_choice("number format", computed, tuple(_TYPES))
     _check_choice("attention", attention, _ATTENTION)
     _check_choice("sampler", spec.sampler, ("exact",))
+    _check_choice("speculation", spec.speculation or "none", ("none",))
     context = min(spec.context or info.context, info.context)
     return replace(
         spec,

@@ -6,6 +6,7 @@ mean the same everywhere.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -57,6 +58,11 @@ class Tail:
     def forced(self) -> int | None:
         """The id that must come next, whatever the model says; ``None``: it is drawn."""
         return None if self._budget is None else self._budget.forced
+
+    @property
+    def free(self) -> int:
+        """How many ids may be drawn before one could have to come by force."""
+        return sys.maxsize if self._budget is None else self._budget.free
 
     def push(
         self,

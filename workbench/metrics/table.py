@@ -103,6 +103,22 @@ def _answer_rate(read: Trace) -> Value:
     return _over(*_answer_steps(read))
 
 
+def _acceptance(*channels: Channel) -> Callable[[Trace], Value]:
+    """Of the ids that were proposed, and looked at, the share that was drawn."""
+
+    def of(read: Trace) -> Value:
+        looked_at = [c.draft for c in read.drawn if c.channel in channels and c.draft is not None]
+        return _over(sum(looked_at), len(looked_at))
+
+    return of
+
+
+def _step_tokens(read: Trace) -> Value:
+    if not any(chunk.draft is not None for chunk in read.drawn):
+        return None
+    return _over(_drawn(read), len({chunk.t for chunk in read.drawn}))
+
+
 def _prefill_throughput(read: Trace) -> Value:
     if read.prompt is None or read.cached is None:
         return None
@@ -276,6 +292,31 @@ TABLE: tuple[Metric, ...] = (
         "thinking_tokens / answer_tokens",
         lambda read: _over(read.count(Channel.THINKING), read.count(*ANSWER)),
         aiperf="thinking_efficiency",
+    ),
+    Metric(
+        "draft_acceptance",
+        "ratio",
+        "ids drawn as speculation proposed them / proposals up to the first that was not, in each "
+        "step (Leviathan et al. 2023, arXiv:2211.17192); None without speculation",
+        _acceptance(*Channel),
+    ),
+    Metric(
+        "draft_acceptance_thinking",
+        "ratio",
+        "draft_acceptance of the thinking",
+        _acceptance(Channel.THINKING),
+    ),
+    Metric(
+        "draft_acceptance_answer",
+        "ratio",
+        "draft_acceptance of the answer",
+        _acceptance(*ANSWER),
+    ),
+    Metric(
+        "tokens_per_step",
+        "tokens",
+        "tokens that took time / decode iterations that brought them; None without speculation",
+        _step_tokens,
     ),
     Metric(
         "mean_logprob",

@@ -74,6 +74,10 @@ class Tokenizer:
         """One more than the largest id; ids at or above it have no text."""
         return len(self._pieces)
 
+    def alike(self, other: Tokenizer) -> bool:
+        """Whether every id means the same text and the same control token to both."""
+        return self._pieces == other._pieces and self._controls == other._controls
+
     def control_id(self, name: str) -> int | None:
         """The id of a control token, ``None`` if the model has no such token."""
         return self._controls.get(name)

@@ -23,6 +23,8 @@ _ENGINE = MappingProxyType(
         "device": "device",
         "attention": "attention",
         "sampler": "sampler",
+        "speculation": "speculation",
+        "draft_tokens": "draft tokens a step, at most",
         "context": "context, tokens",
         "cache": "cache",
         "cache_tokens": "cache, tokens",

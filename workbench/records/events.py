@@ -49,7 +49,8 @@ class Chunk:
 
     A chunk may hold several ids (text was held back and released together) or
     none (the rest of a token whose id was counted in the chunk before). ``t`` is
-    the end of the decode iteration that sampled the ids.
+    the end of the decode iteration that sampled the ids; with speculation one
+    iteration brings several chunks, which share it.
     """
 
     t: float
@@ -61,6 +62,7 @@ class Chunk:
     forced: bool = (
         False  # not drawn: of the request's opening, or to close the thinking at its budget
     )
+    draft: bool | None = None  # whether the id is what speculation proposed; None: nothing was
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class EngineSpec:
     max_batch: int = 64  # most requests decoded together
     attention: str | None = None  # which attention code runs
     sampler: str = "exact"  # exact: workbench.sampling; native: ExLlamaV2's own
+    speculation: str | None = None  # ngram, or the model that drafts: a name or a folder
+    draft_tokens: int | None = None  # most ids that speculation proposes a step
     template: str | None = None  # whose chat template is used, and whether the two agree
     template_sha256: str | None = None  # of the model folder's chat template
     weights_sha256: str | None = None  # of the weight files, in name order

@@ -16,6 +16,7 @@ _ENGINE = (
     "device",
     "quantization",
     "attention",
+    "speculation",
     "sampler",
     "cache",
     "context",

@@ -6,7 +6,8 @@
     columns        the sizes of the sections in bytes (13 uint32), then the sections:
     kinds          a byte an event: 0 the next of ``others``; for a chunk 1 + its channel's
                    place in ``Channel`` + 8 with log-probabilities + 16 with alternatives
-                   + 32 where its ids were forced
+                   + 32 where its ids were forced + 64 where one was proposed by speculation
+               + 128 where that was accepted
     times          float64 a chunk
     tokens         uint32 a chunk: its number of ids
     lengths        uint32 a chunk: its number of characters
@@ -44,7 +45,7 @@ from workbench.records import Alternatives, Channel, Chunk, Event
 Array = npt.NDArray[Any]
 
 _DEFLATED, _WIDE, _RANK_WIDE = 1, 2, 4
-_SCORED, _RANKED, _FORCED = 8, 16, 32
+_SCORED, _RANKED, _FORCED, _PROPOSED, _ACCEPTED = 8, 16, 32, 64, 128
 _HEAD = struct.Struct("<13I")
 _CHANNELS = tuple(Channel)
 _LEVEL = 6  # of zlib: 9 takes three times as long for 1 %
@@ -131,7 +132,8 @@ def _kind(event: Event) -> int:
     channel = 1 + _CHANNELS.index(event.channel)
     scored = 0 if event.logprobs is None else _SCORED
     ranked = 0 if event.alternatives is None else _RANKED
-    return channel + scored + ranked + _FORCED * event.forced
+    draft = 0 if event.draft is None else _PROPOSED + _ACCEPTED * event.draft
+    return channel + scored + ranked + _FORCED * event.forced + draft
 
 
 def _counts(items: Iterable[Sequence[Any]]) -> Array:
@@ -185,6 +187,7 @@ def _events(block: bytes) -> Iterator[Event]:
             next(every_scored) if kind & _SCORED else None,
             next(every_ranked) if kind & _RANKED else None,
             bool(kind & _FORCED),
+            bool(kind & _ACCEPTED) if kind & _PROPOSED else None,
         )
 
 

@@ -55,6 +55,23 @@ EXAMPLE = generation(
 )
 
 
+def test_what_speculation_brought() -> None:
+    """Three iterations: both proposals held, the first was wrong, nothing was proposed."""
+    drafted = generation(
+        Started(0.0, prompt_tokens=5),
+        Chunk(1.0, (1,), "a", THINKING, draft=True),
+        Chunk(1.0, (2,), "b", THINKING, draft=True),
+        Chunk(1.0, (3,), "</think>", MARKER),
+        Chunk(2.0, (4,), "c", ANSWER, draft=False),
+        Chunk(3.0, (5,), "d", ANSWER),
+        Finished(3.5, "stop"),
+    )
+    assert measure(drafted)["draft_acceptance"] == pytest.approx(2 / 3)
+    assert measure(drafted)["draft_acceptance_thinking"] == 1.0
+    assert measure(drafted)["draft_acceptance_answer"] == 0.0
+    assert measure(drafted)["tokens_per_step"] == pytest.approx(5 / 3)
+
+
 def test_a_worked_example() -> None:
     assert measure(EXAMPLE) == pytest.approx(
         {
@@ -80,6 +97,10 @@ def test_a_worked_example() -> None:
             "e2e_output_token_throughput": 1.6,
             "answer_rate": 2.0,
             "thinking_efficiency": 1.0,
+            "draft_acceptance": None,
+            "draft_acceptance_thinking": None,
+            "draft_acceptance_answer": None,
+            "tokens_per_step": None,
             "mean_logprob": -0.75,
             "perplexity": math.exp(0.75),
         }

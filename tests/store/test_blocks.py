@@ -113,6 +113,14 @@ def test_a_forced_chunk_takes_no_more_room_than_a_drawn_one() -> None:
     assert unpack(blocks[1]) == (forced,) * 9
 
 
+@pytest.mark.parametrize("draft", [True, False, None])
+def test_what_speculation_proposed_is_kept_beside_everything_else(draft: bool | None) -> None:
+    plain = Chunk(0.5, (7,), "a", Channel.ANSWER, (-0.5,), (((7, -0.5),),))
+    chunks = (replace(plain, draft=draft), plain, replace(plain, draft=draft, logprobs=None))
+    assert unpack(pack(chunks)) == chunks
+    assert len(pack(chunks, deflate=False)) < len(pack([plain] * 3, deflate=False))
+
+
 @pytest.mark.parametrize("block", OF_VERSION_1)
 def test_blocks_of_format_1_are_read_for_ever(block: str) -> None:
     assert unpack(bytes.fromhex(block)) == GOLDEN

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from .looks import CONTRAST
+
 Eventually = Callable[..., None]
 
 KEPT = "() => document.querySelector('.wb-status')?.textContent.startsWith('Kept as run')"
@@ -31,6 +33,14 @@ plan = wb.sweep(suite("arithmetic", 8), temperature=[0, 0.8], top_p=[0.5, 1.0], 
 g = SweepGrid(plan)
 g
 """
+EVERY = """
+import workbench as wb
+from IPython.display import display
+from workbench.evaluation.suites import suite
+from workbench_widgets import Compare, ModelCard, SweepGrid
+c = Compare("What is 1 + 2?", expected="3").ask()
+display(c, SweepGrid(wb.sweep(suite("arithmetic", 2), temperature=[0, 1])), ModelCard())
+"""
 STATUS = "(word) => document.querySelector('.wb-status')?.textContent.startsWith(word)"
 
 
@@ -51,7 +61,7 @@ def test_the_first_notebook_s_cell_shows_all_parts_in_tabs(
     eventually("() => document.querySelectorAll('.wb-model-choice').length >= 2")
     page.get_by_role("button", name="nemotron-nano-8b").click()
     eventually("() => document.body.innerText.includes('Memory on a GPU: nemotron-nano-8b')")
-    assert "does not fit" in page.locator(".wb-lacks").all_inner_texts()
+    assert "✗ does not fit" in page.locator(".wb-lacks").all_inner_texts()
     page.get_by_role("button", name="Load", exact=True).click()
     eventually(
         "() => [...document.querySelectorAll('.wb-trouble')]"
@@ -163,40 +173,19 @@ def test_a_kernel_that_ends_is_said(lab: Any, eventually: Eventually) -> None:
     assert lab.page.get_by_role("button", name="Stop").is_disabled()
 
 
-CONTRAST = """() => {
-    const light = (text) => {
-        const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
-        const one = (v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-        return [0.2126 * one(r) + 0.7152 * one(g) + 0.0722 * one(b), a];
-    };
-    const ground = (element) => {
-        for (let e = element; e; e = e.parentElement) {
-            const found = light(getComputedStyle(e).backgroundColor);
-            if (found[1] === 1) return found[0];
-        }
-        return 1;
-    };
-    const found = [];
-    const kinds = '.wb-part :is(h3, dd, dt, p, label, button, input, summary)';
-    for (const e of document.querySelectorAll(kinds)) {
-        if (!e.checkVisibility() || e.disabled || !e.textContent.trim()) continue;
-        const [a, b] = [light(getComputedStyle(e).color)[0], ground(e)];
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        const name = `${e.tagName} ${e.className} ${e.textContent.slice(0, 20)}`;
-        if (ratio < 4.5) found.push(`${name} ${ratio.toFixed(2)}`);
-    }
-    return found;
-}"""
-
-
 @pytest.mark.parametrize(
     "theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"]
 )
 def test_texts_stand_out_in_every_theme(lab: Any, eventually: Eventually, theme: str) -> None:
-    lab.open("from workbench_widgets import Compare\nCompare('What is 1 + 2?').ask()")
+    lab.open(EVERY)
     lab.theme(theme)
     lab.run(0)
     eventually(KEPT)
+    eventually("() => !document.body.innerText.includes('Looking at this machine')")
+    lab.page.get_by_role("button", name="X-ray").first.click()
+    eventually("() => document.querySelectorAll('.wb-tokens [data-token]').length > 20")
+    lab.page.locator(".wb-tokens [data-token='5']").click()
+    eventually("() => document.querySelectorAll('.wb-alternatives li').length > 3")
     assert lab.page.evaluate(CONTRAST) == []
 
 

@@ -31,6 +31,11 @@ function arm(more = {}) {
   };
 }
 
+globalThis.ResizeObserver = class {
+  observe() {} // jsdom has no layout: nothing has a size, and none changes
+  disconnect() {}
+};
+
 beforeEach(() => document.body.replaceChildren());
 
 describe("elements", () => {

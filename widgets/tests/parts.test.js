@@ -26,6 +26,11 @@ const cell = (temperature, top_p, more = {}) => ({
 });
 const grid = (cells, more = {}) => ({ form: { suite: "arithmetic" }, status: "idle", run: null, title: "a plan", cost: "little", model: "demo", cells, below: null, problem: null, ...more });
 
+globalThis.ResizeObserver = class {
+  observe() {} // jsdom has no layout: nothing has a size, and none changes
+  disconnect() {}
+};
+
 beforeEach(() => document.body.replaceChildren());
 
 describe("sweep", () => {

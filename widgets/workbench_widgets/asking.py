@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from workbench.engines import named
 from workbench.errors import InvalidInput
 from workbench.experiments.plans import request, seed_for
 from workbench.records import Cell, EngineSpec, Mode, Plan, Problem, Sampling
@@ -27,7 +28,9 @@ class Arm:
     min_p: float | None = None
     max_tokens: int | None = None
     thinking_tokens: int | None = None
-    model: str = ""  # a catalogue name or a folder; empty: the part's own
+    model: str = ""  # a catalogue name, a folder, or a name at the endpoint; empty: the part's own
+    kind: str = ""  # the engine's; empty: the part's own
+    endpoint: str = ""  # of a remote engine
 
     @property
     def sampling(self) -> Sampling:
@@ -42,6 +45,20 @@ class Arm:
         return {one.name: getattr(self, one.name) for one in fields(self)} | {
             "mode": str(self.mode)
         }
+
+    def spec(self, own: EngineSpec) -> EngineSpec:
+        """Who answers: the part's own engine and model, or those that the fields name.
+
+        Raises:
+            WorkbenchError: An endpoint that was left to choose its model does not tell which.
+        """
+        kind = self.kind or own.kind
+        endpoint = self.endpoint or (own.endpoint if kind == own.kind else None)
+        if kind != own.kind or endpoint != own.endpoint:  # another engine: its own settings
+            return named(EngineSpec(kind, self.model or own.model, endpoint=endpoint))
+        if self.model in ("", own.model):
+            return own
+        return replace(own, model=self.model, revision=None, quantization=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +106,31 @@ def form(told: Mapping[str, Any]) -> Form:
     )
 
 
-def _arm(told: Mapping[str, Any]) -> Arm:
+def arm(given: str | Arm) -> Arm:
+    """An arm by its mode alone, or as it is.
+
+    Raises:
+        InvalidInput: There is no such mode.
+    """
+    if isinstance(given, Arm):
+        return given
     try:
-        mode = Mode(str(told.get("mode")))
+        return Arm(Mode(given))
     except ValueError as error:
         known = ", ".join(Mode)
         raise InvalidInput(
-            f"There is no mode {told.get('mode')!r}.", remedy=f"Choose from {known}."
+            f"There is no mode {given!r}.", remedy=f"Choose from {known}."
         ) from error
+
+
+def _arm(told: Mapping[str, Any]) -> Arm:
+    mode = arm(str(told.get("mode"))).mode
     numbers = {name: _number(name, told.get(name), kind) for name, kind in _NUMBERS}
     counts = {name: _number(name, told.get(name), int) for name in _COUNTS}
-    return Arm(mode, **numbers, **counts, model=str(told.get("model") or "").strip())
+    words: dict[str, Any] = {
+        name: str(told.get(name) or "").strip() for name in ("model", "kind", "endpoint")
+    }
+    return Arm(mode, **numbers, **counts, **words)
 
 
 def _number(name: str, raw: Any, kind: type[float] | type[int]) -> Any:
@@ -119,8 +150,7 @@ def _number(name: str, raw: Any, kind: type[float] | type[int]) -> Any:
 def _cell(arm: Arm, problem: Problem, spec: EngineSpec, seed: int) -> Cell:
     drawn = replace(arm.sampling, seed=seed_for(seed, problem.id, 0))
     asked = request(problem, arm.mode, drawn, logprobs=True, alternatives=ALTERNATIVES)
-    own = replace(spec, model=arm.model) if arm.model and arm.model != spec.model else spec
-    return Cell(own, asked, problem, 0, None)
+    return Cell(arm.spec(spec), asked, problem, 0, None)
 
 
 def whole_number(name: str, raw: object) -> int | None:

@@ -19,7 +19,12 @@ export class Below {
     this.ref = ref ?? "";
     if (!ref) return;
     const place = h("div", {});
-    fill(this.element, h("div.wb-row", {}, h("button.wb-button.wb-small", { type: "button", on: { click: this.shut } }, "Close")), place);
+    const from = document.activeElement;
+    const shut = () => {
+      this.shut();
+      if (from instanceof HTMLElement) from.focus();
+    };
+    fill(this.element, h("button.wb-button.wb-small.wb-shut", { type: "button", on: { click: shut } }, "Close"), place);
     await this.render(ref, place);
   }
 

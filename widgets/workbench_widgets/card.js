@@ -2,9 +2,10 @@
 
 import { h, put, fill, write, labelled, seconds, count } from "./dom.js";
 import { Link } from "./link.js";
+import { Voice } from "./voice.js";
 
 const SIGNS = /** @type {Record<string, string>} */ ({ ok: "✓", warn: "!", fail: "✗" });
-const gib = (/** @type {number} */ bytes) => (bytes < 2 ** 30 ? `${count(bytes / 2 ** 20, 1)} MiB` : `${count(bytes / 2 ** 30, 1)} GiB`);
+const gib = (/** @type {number} */ bytes) => (bytes < 2 ** 30 ? `${bytes < 104_858 ? "< 0.1" : count(bytes / 2 ** 20, 1)} MiB` : `${count(bytes / 2 ** 30, 1)} GiB`);
 
 class Card {
   /** @param {any} model @param {HTMLElement} el */
@@ -18,7 +19,8 @@ class Card {
     this.loadButton = h("button.wb-button.wb-primary", { type: "button", on: { click: () => this.link.ask("load") } }, "Load");
     this.unloadButton = h("button.wb-button", { type: "button", on: { click: () => this.link.ask("unload") } }, "Unload");
     this.bar = h("progress.wb-whole", { "aria-label": "Loading", hidden: true });
-    this.status = h("p.wb-status", { role: "status", "aria-live": "polite" });
+    this.status = h("p.wb-status", {});
+    this.voice = new Voice(el);
     this.loaded = h("div.wb-box", {});
     this.fit = h("div.wb-box", {});
     this.doctor = h("div.wb-box", {});
@@ -26,15 +28,15 @@ class Card {
       "div.wb-stack",
       { role: "group", "aria-label": "Model card", "data-lm-suppress-shortcuts": "true" },
       this.models,
-      h("div.wb-row", {}, labelled("Context, tokens", this.context, "wb-short"), labelled("Requests at once", this.batch, "wb-short"), labelled("Cache", this.cache), this.loadButton, this.unloadButton),
+      h("div.wb-row", {}, labelled("Context, tokens", this.context, "wb-long"), labelled("Requests at once", this.batch, "wb-long"), labelled("Cache", this.cache, "wb-short"), this.loadButton, this.unloadButton, this.status),
       this.link.place,
-      this.status,
       this.bar,
-      h("div.wb-two", {}, this.loaded, this.fit, this.doctor),
+      h("div.wb-two", {}, h("div.wb-stack", {}, this.loaded, this.doctor), this.fit),
     );
     el.classList.add("wb-part");
     el.append(this.element);
     el.addEventListener("keydown", (event) => event.stopPropagation());
+    el.addEventListener("wb-silence", () => this.busy(false, "No answer from the kernel."));
     this.show(model.get("told"));
     this.link.ask("pull");
     this.link.ask("doctor");
@@ -51,7 +53,17 @@ class Card {
     const [read, all] = m.read;
     put(this.bar, "max", all || null);
     put(this.bar, "value", all ? read : null);
-    write(this.status, `Loading ${this.told.chosen.model}: ${seconds(m.seconds)}${all ? `, ${read} of ${all} modules` : ""}`);
+    this.busy(true, `Loading ${this.told.chosen.model}: ${seconds(m.seconds)}${all ? `, ${read} of ${all} modules` : ""}`);
+  }
+
+  /** @param {boolean} loading @param {string} words */
+  busy(loading, words) {
+    this.link.live = loading;
+    this.loadButton.disabled = loading;
+    this.unloadButton.disabled = loading || !this.told.loaded;
+    this.bar.hidden = !loading;
+    write(this.status, words);
+    this.voice.say(words, loading);
   }
 
   /** @param {any} told */
@@ -64,11 +76,7 @@ class Card {
     this.context.value = context ?? "";
     this.batch.value = batch;
     this.link.problem(told.problem);
-    this.link.live = told.loading;
-    this.loadButton.disabled = told.loading;
-    this.unloadButton.disabled = told.loading || !told.loaded;
-    this.bar.hidden = !told.loading;
-    write(this.status, told.loading ? `Loading ${model} …` : told.loaded ? `${told.loaded.model} is loaded.` : "Nothing is loaded.");
+    this.busy(told.loading, told.loading ? `Loading ${model} …` : told.loaded ? `${told.loaded.model} is loaded.` : "Nothing is loaded.");
     this.about(told.loaded);
     this.memory(told.fit);
     this.examined(told.checks);
@@ -84,7 +92,7 @@ class Card {
   /** @param {any} loaded */
   about(loaded) {
     const rows = loaded ? Object.entries(loaded).filter(([, value]) => value !== null && value !== false) : [];
-    const table = h("table.wb-list", {}, ...rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, typeof value === "number" ? count(value) : String(value)))));
+    const table = h("table.wb-list", {}, ...rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, typeof value === "number" ? count(value) : value === true ? "yes" : String(value)))));
     fill(this.loaded, h("h3", {}, "Loaded"), loaded ? table : h("p.wb-quiet", {}, "Nothing. The first request loads what it asks for."));
   }
 
@@ -96,7 +104,7 @@ class Card {
     }
     const parts = fit.parts.map((/** @type {any} */ [name, size]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, gib(size))));
     const cards = fit.cards.map((/** @type {any} */ card) =>
-      h("tr", { class: card.own ? "wb-own" : "" }, h("th", { scope: "row" }, `${card.name}${card.own ? ", here" : ""}`), h("td", {}, gib(card.memory)), h("td", { class: card.fits ? "" : "wb-lacks" }, card.fits ? "fits" : "does not fit"), h("td", {}, card.largest ? `to ${count(card.largest)} tokens` : "not at all")),
+      h("tr", { class: card.own ? "wb-own" : "" }, h("th", { scope: "row" }, `${card.name}${card.own ? ", here" : ""}`), h("td", {}, gib(card.memory)), h("td", { class: card.fits ? "" : "wb-lacks" }, card.fits ? "✓ fits" : "✗ does not fit"), h("td", {}, card.largest ? `to ${count(card.largest)} tokens` : "not at all")),
     );
     const head = h("tr", {}, ...["GPU", "memory", "", "context that fits"].map((name) => h("th", { scope: "col" }, name)));
     const none = fit.cards.some((/** @type {any} */ card) => card.own) ? null : h("p.wb-quiet", {}, "This machine shows no GPU: the embedded model runs on the CPU.");
@@ -107,7 +115,7 @@ class Card {
   examined(checks) {
     const found = (checks ?? []).filter((one) => one.status !== "ok");
     const rows = found.map((one) => h("tr", {}, h("td", {}, SIGNS[one.status]), h("th", { scope: "row" }, one.name), h("td", {}, one.found, one.remedy && h("div.wb-quiet", {}, one.remedy))));
-    const all = checks && !found.length ? h("p", {}, `All ${checks.length} checks are well.`) : null;
+    const all = checks && !found.length ? h("p", {}, `✓ Nothing is missing here: ${checks.length} checks passed.`) : null;
     fill(this.doctor, h("h3", {}, "Doctor"), checks ? null : h("p.wb-quiet", {}, "Looking at this machine …"), all, rows.length ? h("table.wb-list", {}, ...rows) : null);
   }
 

@@ -42,7 +42,7 @@ class ModelCard(Part):
 
     def __init__(self, desk: Desk | None = None, *, spec: EngineSpec | None = None) -> None:
         self.desk = desk or Desk()
-        self.spec = spec or EngineSpec()
+        self.spec = spec or self.desk.spec
         self._batch = 1
         self._work: threading.Thread | None = None
         self._loading = False
@@ -105,6 +105,7 @@ class ModelCard(Part):
         """On a thread; what goes wrong under the part."""
         try:
             self._loaded = self.desk.session(self.spec).spec
+            self.desk.choose(self.spec)
         except Exception as error:  # nobody else would show it
             self.desk.close()
             self._loaded = None

@@ -1,25 +1,20 @@
 // Compare: a form, and two or three arms side by side.
 
-import { h, put, fill, write, labelled, fresh } from "./dom.js";
+import { h, put, fill, write, labelled } from "./dom.js";
+import { Arms } from "./arms.js";
 import { Below } from "./below.js";
 import { Link } from "./link.js";
 import { Pane } from "./pane.js";
-
-const FIELDS = [
-  ["temperature", "Temperature", "0.1"],
-  ["top_p", "Top-p", "0.05"],
-  ["max_tokens", "Max tokens", "1"],
-  ["thinking_tokens", "Thinking budget", "1"],
-];
-const MODES = ["on", "off", "off_prefilled"];
-const MOST = 3;
+import { Past } from "./past.js";
+import { Voice } from "./voice.js";
 
 class Compare {
   /** @param {any} model @param {any} host @param {HTMLElement} el */
   constructor(model, host, el) {
     this.model = model;
     this.panes = /** @type {Pane[]} */ ([]);
-    this.forms = /** @type {any[]} */ ([]);
+    this.place = ""; // in a stored run, as JSON
+    this.voice = new Voice(el);
     this.below = new Below(host, () => this.link.ask("close_xray"));
     this.link = new Link(model, (m) => this.take(m), (told) => this.show(told));
     this.build();
@@ -39,13 +34,12 @@ class Compare {
     this.seed = h("input", { type: "number", min: 0, step: 1, value: 0 });
     this.together = h("input", { type: "checkbox", checked: true });
     this.runButton = h("button.wb-button.wb-primary", { type: "button", title: "Ctrl+Enter", on: { click: () => this.run() } }, "Run");
-    this.stopButton = h("button.wb-button", { type: "button", disabled: true, on: { click: () => this.link.ask("stop") } }, "Stop");
-    this.addButton = h("button.wb-button", { type: "button", on: { click: () => this.add() } }, "Add an arm");
-    this.history = h("select", { on: { focus: () => this.link.ask("history"), change: () => this.open() } }, h("option", { value: "" }, "stored runs …"));
-    this.problems = h("select", { on: { change: () => this.open() } });
-    this.problemField = labelled("Problem", this.problems);
-    this.status = h("p.wb-status", { role: "status", "aria-live": "polite" });
-    this.arms = h("div.wb-arm-forms", {});
+    this.stopButton = h("button.wb-button", { type: "button", title: "Escape", disabled: true, on: { click: () => this.link.ask("stop") } }, "Stop");
+    this.arms = new Arms(() => (this.addButton.disabled = this.arms.full));
+    this.addButton = h("button.wb-button", { type: "button", on: { click: () => this.arms.add() } }, "Add an arm");
+    this.past = new Past(this.link, (run) => this.link.ask("open", { run }));
+    this.places = h("div.wb-row", { hidden: true });
+    this.status = h("p.wb-status", {});
     this.grid = h("div.wb-arms", {});
     const once = labelled("All arms at once", this.together, "wb-check");
     put(once, "title", "Otherwise one after the other, so that no arm slows another");
@@ -53,11 +47,11 @@ class Compare {
       "div.wb-stack",
       { role: "group", "aria-label": "Compare" },
       labelled("Prompt", this.prompt),
-      h("div.wb-row", {}, labelled("Right answer", this.expected), labelled("Seed", this.seed, "wb-short"), once,
-        this.runButton, this.stopButton, this.addButton, labelled("History", this.history, "wb-history"), this.problemField),
-      this.arms,
+      h("div.wb-row", {}, labelled("Right answer", this.expected), labelled("Seed", this.seed, "wb-short"), once, this.addButton, this.past.field),
+      this.arms.element,
+      h("div.wb-row.wb-bar", {}, this.runButton, this.stopButton, this.status),
       this.link.place,
-      this.status,
+      this.places,
       this.grid,
       this.below.element,
     );
@@ -82,9 +76,7 @@ class Compare {
       expected: this.expected.value,
       seed: this.seed.value,
       together: this.together.checked,
-      arms: this.forms.map((fields) =>
-        Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value])),
-      ),
+      arms: this.arms.values(),
     };
   }
 
@@ -94,76 +86,12 @@ class Compare {
     this.expected.value = form.expected;
     this.seed.value = form.seed;
     this.together.checked = form.together;
-    this.forms = [];
-    fill(this.arms);
-    for (const arm of form.arms) this.addForm(arm);
-  }
-
-  /** @param {any} arm */
-  addForm(arm) {
-    const mode = h("select", { on: { change: () => this.hint() } }, ...MODES.map((name) => h("option", { value: name, selected: name === arm.mode }, name)));
-    const model = h("input", { type: "text", value: arm.model ?? "", placeholder: this.told?.model ?? "", autocomplete: "off" });
-    const fields = /** @type {any} */ ({ mode, model });
-    for (const [name, , step] of FIELDS) {
-      fields[name] = h("input", { type: "number", min: 0, step, value: arm[name] ?? "" });
-    }
-    const heading = fresh("arm");
-    const index = this.forms.push(fields);
-    const row = h(
-      "fieldset.wb-arm-form",
-      { "aria-labelledby": heading },
-      h("span.wb-quiet", { id: heading }, `Arm ${index}`),
-      labelled("Reasoning", mode),
-      labelled("Model", model, "wb-model"),
-      ...FIELDS.map(([name, label]) => labelled(label, fields[name], "wb-short")),
-      h("button.wb-button.wb-small", { type: "button", title: "The model card's sampling for this mode", on: { click: () => this.recommend(fields) } }, "Recommended"),
-      h("button.wb-button.wb-small", { type: "button", title: "Take this arm away", "aria-label": `Take arm ${index} away`, on: { click: () => this.remove(fields) } }, "×"),
-    );
-    this.arms.append(row);
-    this.hint();
-  }
-
-  /** Empty fields say what they will be. */
-  hint() {
-    for (const fields of this.forms) {
-      const preset = this.told?.presets?.[fields.mode.value] ?? {};
-      put(fields.temperature, "placeholder", preset.temperature ?? "");
-      put(fields.top_p, "placeholder", preset.top_p ?? "");
-      put(fields.max_tokens, "placeholder", "what fits");
-      put(fields.thinking_tokens, "placeholder", "none");
-    }
-    this.addButton.disabled = this.forms.length >= MOST;
-  }
-
-  /** @param {any} fields */
-  recommend(fields) {
-    const preset = this.told.presets[fields.mode.value];
-    fields.temperature.value = preset.temperature;
-    fields.top_p.value = preset.top_p;
-  }
-
-  add() {
-    const taken = this.forms.map((fields) => fields.mode.value);
-    this.addForm({ mode: MODES.find((mode) => !taken.includes(mode)) ?? "on" });
-  }
-
-  /** @param {any} gone */
-  remove(gone) {
-    const form = this.form();
-    if (form.arms.length < 2) return;
-    form.arms.splice(this.forms.indexOf(gone), 1);
-    this.fillIn(form);
+    this.arms.fillIn(form.arms);
   }
 
   run() {
     this.busy(true, "Asking …");
     this.link.ask("run", { form: this.form() });
-  }
-
-  open() {
-    const run = this.history.value || this.told.opened?.run;
-    if (run) this.link.ask("open", { run, problem: this.history.value ? null : this.problems.value });
-    this.history.value = "";
   }
 
   // --- what is told ---------------------------------------------------------------------------
@@ -172,7 +100,7 @@ class Compare {
   take(m) {
     if (m.k === "arms") this.grown(m);
     else if (m.k === "below") this.below.show(m.below);
-    else if (m.k === "history") this.list(m.runs);
+    else if (m.k === "history") this.past?.show(m);
     else if (m.k === "rendered") this.panes[m.arm]?.render(m);
   }
 
@@ -188,15 +116,18 @@ class Compare {
     if (!told?.form) return;
     const before = this.told;
     this.told = told;
+    this.arms.told = told;
     const anew = first || !before || JSON.stringify(before.form) !== JSON.stringify(told.form);
     // What somebody is typing is not overwritten.
     if (anew && (first || !before || told.status !== before.status || told.run !== before.run)) this.fillIn(told.form);
+    else this.arms.hint();
     const running = told.status === "opening" || told.status === "running";
     while (this.panes.length > told.arms.length) this.panes.pop()?.element.remove();
     while (this.panes.length < told.arms.length) this.addPane(this.panes.length);
     told.arms.forEach((/** @type {any} */ arm, /** @type {number} */ i) => this.panes[i].show(arm, told.marks[i] ?? [], running && !arm.end));
     this.link.problem(told.problem);
     this.busy(running, this.words(told));
+    if (!running && told.arms.length) this.voice.say([this.words(told), ...this.panes.map((pane) => pane.words())].join(" "));
     this.choices(told);
     this.below.show(told.below);
   }
@@ -228,22 +159,35 @@ class Compare {
     this.stopButton.disabled = !running;
     put(this.grid, "aria-busy", running ? "true" : "false");
     write(this.status, words);
+    if (running) this.voice.say(words, true);
   }
 
-  /** @param {any} told */
+  /** Where in a stored run it is: its problem, its sample, which of its arms. @param {any} told */
   choices(told) {
-    const known = told.opened?.problems ?? [];
-    this.problemField.hidden = known.length < 2;
-    fill(this.problems, ...known.map((/** @type {string} */ id) => h("option", { value: id, selected: id === told.opened.problem }, id)));
+    const shown = /** @type {any} */ (told).opened;
+    const key = JSON.stringify(shown ?? null);
+    if (key === this.place) return;
+    this.place = key;
+    /** @type {(label: string, name: string, values: [any, string][]) => any} */
+    const choice = (label, name, values) =>
+      values.length > 1 &&
+      labelled(label, h("select", { on: { change: (/** @type {any} */ event) => this.go({ [name]: values[event.target.selectedIndex][0] }) } }, ...values.map(([value, text]) => h("option", { selected: value === shown[name] }, text))));
+    const starts = Array.from({ length: Math.ceil((shown?.arms ?? 0) / 3) }, (_, i) => 3 * i);
+    const found = shown
+      ? [
+          choice("Problem", "problem", shown.problems.map((/** @type {string} */ id) => [id, id])),
+          choice("Sample", "sample", shown.samples.map((/** @type {number} */ n) => [n, String(n + 1)])),
+          choice("Arms", "first", starts.map((from) => [from, `${from + 1}–${Math.min(from + 3, shown.arms)} of ${shown.arms}`])),
+        ].filter(Boolean)
+      : [];
+    this.places.hidden = !found.length;
+    fill(this.places, ...found);
   }
 
-  /** @param {any[]} runs */
-  list(runs) {
-    fill(
-      this.history,
-      h("option", { value: "" }, runs.length ? "stored runs …" : "no stored runs yet"),
-      ...runs.map((run) => h("option", { value: run.id }, `${run.id} · ${run.title}`)),
-    );
+  /** @param {object} change */
+  go(change) {
+    const { run, problem, sample, first } = this.told.opened;
+    this.link.ask("open", { run, problem, sample, first, ...change });
   }
 
   close() {

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Self
 
 import traitlets
 
 from workbench import pages
+from workbench.engines import KINDS
 from workbench.errors import EngineError, InvalidInput
 from workbench.experiments import Run, branch, load
 from workbench.pages.page import Page
 from workbench.records import EngineSpec, Mode
-from workbench.store import Store
 from workbench_widgets.answering import Answering
-from workbench_widgets.asking import Arm, Form, form
+from workbench_widgets.asking import Arm, Form, arm, form
 from workbench_widgets.desk import Desk
+from workbench_widgets.history import listed
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Told
-from workbench_widgets.sides import Side, marks, opened, problems_of, sides_of
+from workbench_widgets.sides import Place, Side, arms_at, marks, opened, problems_of, sides_of
 from workbench_widgets.xray import Xray
-
-_HISTORY = 200  # stored runs that are listed
 
 
 class Compare(Answering):
@@ -32,9 +33,10 @@ class Compare(Answering):
 
     Args:
         prompt: The question.
-        modes: The arms: ``on``, ``off``, ``off_prefilled``.
+        modes: The arms: ``on``, ``off``, ``off_prefilled``, or an ``Arm`` each, with a model, an
+            engine or a sampling of its own.
         expected: The right answer; then the arms are graded.
-        spec: Who answers; default: the embedded model.
+        spec: Who answers; default: what the desk has.
         desk: Holds the loaded model; parts that share it load it once.
     """
 
@@ -44,26 +46,32 @@ class Compare(Answering):
     def __init__(
         self,
         prompt: str = "",
-        modes: tuple[str, ...] = ("on", "off"),
+        modes: Sequence[str | Arm] = ("on", "off"),
         *,
         expected: str = "",
         spec: EngineSpec | None = None,
         desk: Desk | None = None,
     ) -> None:
-        self.spec = spec or EngineSpec()
-        self._form = Form(prompt, expected, arms=tuple(Arm(Mode(mode)) for mode in modes))
+        self._spec = spec
+        self._form = Form(prompt, expected, arms=tuple(map(arm, modes)))
         self._opened: dict[str, Any] | None = None
         self._below: Xray | None = None
         super().__init__(desk)
+        self.desk.when_chosen(self.refresh)
 
     @classmethod
     def of(cls, run: Run | str, problem: str | None = None, **given: Any) -> Self:
         """The view of a stored run."""
         part = cls(**given)
-        part._open(load(run) if isinstance(run, str) else run, problem)
+        part._open(load(run) if isinstance(run, str) else run, Place(problem))
         return part
 
     # --- for notebooks --------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> EngineSpec:
+        """Who answers where an arm names nobody else."""
+        return self._spec or self.desk.spec
 
     def ask(self, prompt: str | None = None) -> Self:
         """Ask every arm; returns at once where somebody watches."""
@@ -103,18 +111,17 @@ class Compare(Answering):
         """The Stop button."""
         self.stop()
 
-    def do_open(self, run: str, problem: str | None = None) -> None:
-        """Show a stored run."""
+    def do_open(
+        self, run: str, problem: str | None = None, sample: int = 0, first: int = 0
+    ) -> None:
+        """Show a stored run, at one of its problems and samples."""
         self._refuse_while_running()
-        self._open(load(run), problem)
+        self._open(load(run), Place(problem, sample, first))
         self.keep()
 
-    def do_history(self) -> None:
+    def do_history(self, skip: int = 0) -> None:
         """List the stored runs, newest first."""
-        with Store(read_only=True) as store:
-            rows = store.runs(_HISTORY)
-        runs = [{"id": row.id, "title": row.plan.title, "status": row.status} for row in rows]
-        self.say("history", runs=runs)
+        self.say("history", **listed(skip))
 
     def do_rendered(self, arm: int) -> None:
         """One arm's texts as Markdown and mathematics, by an allow-list."""
@@ -166,11 +173,18 @@ class Compare(Answering):
             raise InvalidInput("There is no such arm.", remedy="Run the comparison first.")
         return self._sides[arm]
 
-    def _open(self, run: Run, problem: str | None) -> None:
+    def _open(self, run: Run, place: Place) -> None:
         names = problems_of(run)
-        chosen = problem if problem in names else next(iter(names), None)
-        self._sides = opened(run, chosen)
-        self._opened = {"run": run.id, "problem": chosen, "problems": names}
+        if place.problem not in names:
+            place = Place(next(iter(names), None))
+        arms = arms_at(run, place.problem)
+        self._sides = opened(run, place)
+        self._opened = {
+            "run": run.id,
+            "problems": names,
+            "samples": sorted({sample for arm in arms for sample in arm}),
+            "arms": len(arms),
+        } | asdict(place)
         self._run, self._status, self._below = run.id, "done", None
         if self._sides:
             self._form = self._sides[0].form(self._sides)
@@ -192,6 +206,7 @@ class Compare(Answering):
             "run": self._run,
             "opened": self._opened,
             "model": self.spec.model,
+            "kinds": [self.spec.kind, *(kind for kind in KINDS if kind != self.spec.kind)],
             "arms": [side.told() for side in self._sides],
             "marks": [] if self.busy else marks(self._sides),
             "below": self._ref(),

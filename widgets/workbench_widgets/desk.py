@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from workbench.engines import at_hand
 from workbench.records import EngineSpec, Plan
@@ -10,9 +11,15 @@ from workbench.session import Session
 
 
 class Desk:
-    """Holds one session at a time: two models may not fit in the memory."""
+    """Holds one session at a time: two models may not fit in the memory.
 
-    def __init__(self) -> None:
+    Args:
+        spec: What its parts ask where they name nothing else; default: the embedded model.
+    """
+
+    def __init__(self, spec: EngineSpec | None = None) -> None:
+        self.spec = spec or EngineSpec()
+        self._calls: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self.read = (0, 0)  # modules of the model that is being loaded: read, and in all
         self._asked: EngineSpec | None = None
@@ -47,6 +54,16 @@ class Desk:
             return self.session(*specs)
         self.close()
         return None
+
+    def choose(self, spec: EngineSpec) -> None:
+        """From now on parts that name nothing else ask this one."""
+        self.spec = spec
+        for call in self._calls:
+            call()
+
+    def when_chosen(self, call: Callable[[], None]) -> None:
+        """Have something called whenever another one is chosen."""
+        self._calls.append(call)
 
     def close(self) -> None:
         """Unload; what is running is cancelled and kept."""

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 
+const FULL = "wb-full"; // of a text that is as high as it may get: its size is settled then
 const BLOCK = 1000; // characters of a block before the next line break starts another
 
 const waiting = /** @type {Set<Flow>} */ (new Set());
@@ -30,6 +31,8 @@ export class Flow {
     this.pending = "";
     this.atEnd = true; // whether the reader is there; known without asking the layout
     this.element.addEventListener("scroll", () => this.look(), { passive: true });
+    this.sized = new ResizeObserver(() => this.fit());
+    this.sized.observe(this.element);
     this.node = /** @type {Text | null} */ (null);
     this.size = 0; // of the last block
   }
@@ -40,6 +43,13 @@ export class Flow {
     this.pending += text;
     waiting.add(this);
     frame ||= requestAnimationFrame(flushAll);
+  }
+
+  /** A short text is as high as it is; of a long one the layout need not be asked any more. */
+  fit() {
+    const most = parseFloat(getComputedStyle(this.element).maxHeight);
+    if (this.element.clientHeight > most - 3) this.element.classList.add(FULL);
+    this.follow();
   }
 
   /** Where the reader is. */
@@ -92,8 +102,10 @@ export class Flow {
     this.node = null;
     this.size = 0;
     this.element.replaceChildren();
+    this.element.classList.remove(FULL);
     this.length = text.length;
     this.write(text);
+    requestAnimationFrame(() => this.fit());
   }
 
   get text() {

@@ -27,9 +27,11 @@ export class Pane {
     this.badges = h("ul.wb-badges", { "aria-label": "Result" });
     this.figures = h("dl.wb-figures", {});
     this.summary = h("summary", {}, "Thinking");
-    this.fold = h("details.wb-fold", { open: true, hidden: true }, this.summary, this.thinking.element);
+    this.mused = h("div.wb-rendered.wb-mused", { hidden: true, tabindex: 0, "aria-label": "Thinking, rendered" });
+    this.fold = h("details.wb-fold.wb-thinking", { open: true, hidden: true }, this.summary, this.thinking.element, this.mused);
     this.rendered = h("div.wb-rendered", { hidden: true, tabindex: 0, "aria-label": "Rendered" });
     this.failure = h("p.wb-failure", { hidden: true });
+    this.idle = h("p.wb-quiet", { hidden: true });
     this.toggle = this.button("Rendered", "Show Markdown and formulas", wishes.rendered);
     put(this.toggle, "aria-pressed", "false");
     this.again = this.button("Run again", "Ask this arm alone again", wishes.again);
@@ -47,6 +49,7 @@ export class Pane {
       {},
       h("header.wb-arm-head", {}, this.name, this.asked),
       this.badges,
+      this.idle,
       this.fold,
       this.answer.element,
       this.rendered,
@@ -80,6 +83,10 @@ export class Pane {
     const failed = told.end?.reason === "failed";
     this.failure.hidden = !failed;
     if (failed) fill(this.failure, h("strong", {}, told.end.error), " ", told.end.remedy);
+    const empty = !told.n && !told.end;
+    this.idle.hidden = !empty;
+    write(this.idle, running ? "Waiting for the first token …" : "Nothing was asked of this arm.");
+    this.answer.element.hidden = empty || (failed && !texts.a);
     this.tools.hidden = running || !told.end;
     this.again.hidden = told.branch === true;
     this.drop.hidden = !told.branch;
@@ -90,6 +97,8 @@ export class Pane {
   add(delta) {
     let skip = this.have - delta.o;
     if (skip < 0) return false;
+    this.idle.hidden = true;
+    if (this.rendered.hidden) this.answer.element.hidden = false;
     for (const [letter, text] of delta.s) {
       const fresh = text.slice(skip);
       skip = Math.max(0, skip - text.length);
@@ -138,20 +147,29 @@ export class Pane {
     for (const mark of marks) items.push(h("li.wb-mark", {}, mark));
     if (told.end && told.end.reason !== "stop") items.push(h("li.wb-bad", {}, ENDS[told.end.reason] ?? told.end.reason));
     fill(this.badges, ...items);
+    this.badges.hidden = !items.length;
+  }
+
+  /** What came of it, in a sentence. */
+  words() {
+    const found = [...this.badges.children].map((item) => item.textContent);
+    return `${this.name.textContent}: ${found.join(", ") || "ended"}.`;
   }
 
   /** Texts as they are written. */
   raw() {
-    this.rendered.hidden = true;
-    this.answer.element.hidden = false;
+    if (!this.rendered.hidden) this.answer.element.hidden = false;
+    this.rendered.hidden = this.mused.hidden = true;
+    this.thinking.element.hidden = false;
     put(this.toggle, "aria-pressed", "false");
   }
 
   /** Markdown and formulas, as a tree. @param {any} trees */
   render(trees) {
     fill(this.rendered, ...grow(trees.answer));
-    this.rendered.hidden = false;
-    this.answer.element.hidden = true;
+    fill(this.mused, ...grow(trees.thinking));
+    this.rendered.hidden = this.mused.hidden = false;
+    this.answer.element.hidden = this.thinking.element.hidden = true;
     put(this.toggle, "aria-pressed", "true");
   }
 }

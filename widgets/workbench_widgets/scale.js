@@ -8,7 +8,7 @@ const COLOURS = ["#00204d", "#31446b", "#5c6168", "#808074", "#a69d75", "#d0be67
 
 /** @typedef {{name: string, label: string, tell: (value: number) => string, bounds: (values: Float32Array) => number[]}} Quantity */
 
-const percent = (/** @type {number} */ p) => `${(100 * p).toPrecision(p < 0.1 ? 2 : 3)} %`;
+const percent = (/** @type {number} */ p) => (p < 1e-5 ? "< 0.001 %" : `${(100 * p).toPrecision(p < 0.1 ? 2 : 3)} %`);
 
 /** @type {Quantity[]} */
 export const QUANTITIES = [
@@ -34,15 +34,16 @@ export function step(value, bounds) {
 
 /** @param {Quantity} quantity @param {number[]} bounds */
 export function legend(quantity, bounds) {
+  const said = bounds.map((bound) => quantity.tell(bound));
   const words = COLOURS.map((_, i) => {
-    if (i === 0) return `up to ${quantity.tell(bounds[0])}`;
-    if (i === STEPS - 1) return `above ${quantity.tell(bounds[i - 1])}`;
-    return `to ${quantity.tell(bounds[i])}`;
+    if (i === STEPS - 1) return `above ${said[i - 1]}`;
+    if (i && said[i] === said[i - 1]) return ""; // bounds that fall together are one
+    return `${i ? "to" : "up to"} ${said[i]}`;
   });
   return h(
     "ol.wb-legend",
     { "aria-label": `Colours: ${quantity.label}` },
-    ...(bounds.length ? words.map((word, i) => h(`li.wb-s${i}`, {}, word)) : [h("li", {}, "not recorded")]),
+    ...(bounds.length ? words.map((word, i) => word && h(`li.wb-s${i}`, {}, word)) : [h("li", {}, "not recorded")]),
   );
 }
 

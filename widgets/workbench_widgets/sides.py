@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.experiments import Run
@@ -170,17 +171,38 @@ def problems_of(run: Run) -> list[str]:
     return list(dict.fromkeys(_problem(cell) for cell in run.plan.cells))
 
 
-def opened(run: Run, problem: str | None) -> list[Side]:
-    """The first sample of each arm of a run at one problem, at most as many as stand in a row."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What of a stored run is shown: as many arms as stand in a row, of all that it has."""
+
+    problem: str | None
+    sample: int = 0
+    first: int = 0  # of the arms, in the plan's order
+
+
+def arms_at(run: Run, problem: str | None) -> list[dict[int, int]]:
+    """The arms that a run has at a problem: of each, the cell of every sample."""
+    found: dict[Hashable, dict[int, int]] = {}
+    for index, cell in enumerate(run.plan.cells):
+        if _problem(cell) == problem:
+            asked = cell.request
+            settings = (asked.mode, replace(asked.sampling, seed=0), asked.opening)
+            arm = found.setdefault((cell.spec, cell.concurrency, settings), {})
+            arm[cell.sample] = index
+    return list(found.values())
+
+
+def opened(run: Run, place: Place) -> list[Side]:
+    """The arms of a run at one place; one that was asked once stands beside every sample."""
     scores = {score.generation: score for score in run.scores}
     names = arm_names(run.plan.cells)
     found: list[Side] = []
-    for index, cell in enumerate(run.plan.cells):
-        if _problem(cell) == problem and cell.sample == 0 and len(found) < MOST:
-            side = Side(names[index], cell)
-            if index in run.generations:
-                side.take(run.generations[index], scores.get(index))
-            found.append(side)
+    for arm in arms_at(run, place.problem)[place.first : place.first + MOST]:
+        index = arm.get(place.sample, arm[min(arm)])
+        side = Side(names[index], run.plan.cells[index])
+        if index in run.generations:
+            side.take(run.generations[index], scores.get(index))
+        found.append(side)
     return found
 
 
@@ -216,6 +238,8 @@ def _arm(cell: Cell) -> Arm:
         drawn.max_tokens,
         drawn.thinking_tokens,
         cell.spec.model,
+        cell.spec.kind,
+        cell.spec.endpoint or "",
     )
 
 

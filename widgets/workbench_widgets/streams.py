@@ -13,6 +13,7 @@ from IPython.display import display
 from workbench.engines.scripted import ScriptedEngine
 from workbench.experiments import execute
 from workbench.records import (
+    Channel,
     Chunk,
     EngineSpec,
     Event,
@@ -50,13 +51,19 @@ class Streams:
     def events(self) -> list[Event]:
         """Of one arm; one token a chunk, about four characters each."""
         told: list[Event] = [Started(0.0, 12), Progress(0.01, 12, 12)]
-        told += [
-            Chunk(
-                0.01 + (i + 1) / self.rate, (i % 997,), self._text(i), logprobs=(-0.1 * (i % 23),)
-            )
-            for i in range(self.tokens)
-        ]
+        told += [self._chunk(i) for i in range(self.tokens)]
         return [*told, Finished(0.02 + self.tokens / self.rate, "stop")]
+
+    def _chunk(self, i: int) -> Chunk:
+        shut = int(_THOUGHT * self.tokens)
+        channel = Channel.THINKING if i < shut else Channel.ANSWER
+        return Chunk(
+            0.01 + (i + 1) / self.rate + 0.4 * (i * i % 97) / 97 / self.rate,  # never even
+            (i % 997,),
+            self._text(i),
+            Channel.MARKER if i in (0, shut) else channel,
+            logprobs=(-0.1 * (i % 23),),
+        )
 
     def _text(self, i: int) -> str:
         if i == 0:
@@ -65,9 +72,8 @@ class Streams:
 
     def generation(self) -> Generation:
         """One arm, as it is when it has ended."""
-        return Generation(
-            Request((Message("user", "Go on."),)), EngineSpec(kind="scripted"), tuple(self.events)
-        )
+        asked = Request((Message("user", "Go on."),))
+        return Generation(asked, EngineSpec(kind="scripted"), tuple(self.events))
 
     def xray(self) -> Xray:
         """Token by token."""

@@ -2,10 +2,14 @@
 
 import { h, seconds } from "./dom.js";
 
-const HEIGHT = 72;
+const HEIGHT = 84;
 const LEFT = 54; // the prefill's band, before the first token
 const PREFILL = "rgba(0, 158, 115, 0.22)";
 const SHADES = ["rgba(0, 114, 178, 0.16)", "rgba(230, 159, 0, 0.18)", "rgba(128, 128, 128, 0.3)"]; // thinking, answer, tags
+const PHASES = ["thinking", "answer", ""];
+const LETTERS = "11px system-ui, sans-serif";
+const ROOM = 64; // pixels that a phase's name needs
+const HEAD = 18; // pixels above the highest gap: the names' own
 
 /** A strip under a text. */
 export class Strip {
@@ -47,9 +51,12 @@ export class Strip {
     this.prefill(pen, ink);
     pen.translate(LEFT, 0);
     const rest = width - LEFT;
-    this.shade(pen, rest, channels);
+    this.shade(pen, rest, channels, ink);
     pen.fillStyle = ink;
     for (let x = 0; x < rest; x += 1) this.column(pen, x, rest, gaps);
+    pen.textAlign = "right";
+    pen.fillText(`gap, to ${seconds(this.most)}`, rest - 5, 13);
+    pen.textAlign = "left";
     if (this.chosen >= 0) {
       pen.fillStyle = "#d55e00";
       pen.fillRect((this.chosen / gaps.length) * rest - 1, 0, 3, HEIGHT);
@@ -61,18 +68,23 @@ export class Strip {
     pen.fillStyle = PREFILL;
     pen.fillRect(0, 0, LEFT, HEIGHT);
     pen.fillStyle = ink;
-    pen.font = "10px system-ui, sans-serif";
+    pen.font = LETTERS;
     pen.fillText("prefill", 4, 14, LEFT - 6);
     pen.fillText(seconds(this.first), 4, 28, LEFT - 6);
   }
 
-  /** @param {CanvasRenderingContext2D} pen @param {number} width @param {Uint8Array} channels */
-  shade(pen, width, channels) {
+  /** @param {CanvasRenderingContext2D} pen @param {number} width @param {Uint8Array} channels @param {string} ink */
+  shade(pen, width, channels, ink) {
     let from = 0;
     for (let i = 1; i <= channels.length; i += 1) {
       if (i < channels.length && channels[i] === channels[from]) continue;
+      const left = (from / channels.length) * width;
+      const size = ((i - from) / channels.length) * width;
       pen.fillStyle = SHADES[channels[from]];
-      pen.fillRect((from / channels.length) * width, 0, Math.max(1, ((i - from) / channels.length) * width), HEIGHT);
+      pen.fillRect(left, 0, Math.max(1, size), HEIGHT);
+      pen.fillStyle = ink;
+      if (size > ROOM && left + size < width - ROOM) pen.fillText(PHASES[channels[from]], left + 5, 13);
+      else if (size > 3 * ROOM) pen.fillText(PHASES[channels[from]], left + 5, 13);
       from = i;
     }
   }
@@ -88,7 +100,7 @@ export class Strip {
       if (gaps[i] > high) high = gaps[i];
     }
     if (high < low) return;
-    const up = (/** @type {number} */ v) => HEIGHT - 4 - Math.min(1, v / (this.most ?? 1)) * (HEIGHT - 10);
+    const up = (/** @type {number} */ v) => HEIGHT - 4 - Math.min(1, v / (this.most ?? 1)) * (HEIGHT - 4 - HEAD);
     pen.fillRect(x, up(high), 1, Math.max(1.5, up(low) - up(high)));
   }
 

@@ -3,7 +3,9 @@
 import { h, put, fill, write, labelled, seconds, count } from "./dom.js";
 import { Below } from "./below.js";
 import { Link } from "./link.js";
+import { Past } from "./past.js";
 import { step } from "./scale.js";
+import { Voice } from "./voice.js";
 
 const SWEEP_FIELDS = [
   ["suite", "Suite or file", "arithmetic"],
@@ -23,6 +25,7 @@ const share = (/** @type {any} */ found) => (found ? `${(100 * found[0]).toFixed
 class Sweep {
   /** @param {any} model @param {any} host @param {HTMLElement} el */
   constructor(model, host, el) {
+    this.voice = new Voice(el);
     this.cells = /** @type {any[]} */ ([]);
     this.tiles = /** @type {any[]} */ ([]);
     this.open = -1;
@@ -32,7 +35,7 @@ class Sweep {
     el.classList.add("wb-part");
     el.append(this.element);
     el.addEventListener("keydown", (event) => event.stopPropagation());
-    el.addEventListener("wb-silence", () => write(this.status, "No answer from the kernel."));
+    el.addEventListener("wb-silence", () => this.silent());
     this.show(model.get("told"));
     this.link.ask("pull");
   }
@@ -47,11 +50,11 @@ class Sweep {
     this.pauseButton = button("Pause", () => this.link.ask(this.told?.status === "paused" ? "go_on" : "pause"));
     this.stopButton = button("Stop", () => this.link.ask("stop"));
     this.colour = h("select", { on: { change: () => this.paint() } }, ...MEASURES.map((name) => h("option", { value: name }, name)));
-    this.history = h("select", { on: { focus: () => this.link.ask("history"), change: () => this.stored() } }, h("option", { value: "" }, "stored runs …"));
+    this.past = new Past(this.link, (run) => this.link.ask("stored", { run }));
     const row = h("div.wb-row.wb-sweep-form", {}, ...SWEEP_FIELDS.map(([name, label]) => labelled(label, fields[name])), this.planButton);
     this.fold = h("details.wb-fold", {}, h("summary", {}, "A new plan"), row);
-    this.title = h("p", {});
-    this.status = h("p.wb-status", { role: "status", "aria-live": "polite" });
+    this.title = h("p.wb-quiet", {});
+    this.status = h("p.wb-status", {});
     this.whole = h("progress.wb-whole", { "aria-label": "Generations that have ended", value: 0, max: 1 });
     this.grid = h("div.wb-scroll", {});
     this.members = h("div", {});
@@ -59,7 +62,7 @@ class Sweep {
       "div.wb-stack",
       { role: "group", "aria-label": "Sweep", "data-lm-suppress-shortcuts": "true" },
       this.fold,
-      h("div.wb-row", {}, this.startButton, this.pauseButton, this.stopButton, labelled("Colour by", this.colour), labelled("History", this.history, "wb-history")),
+      h("div.wb-row", {}, this.startButton, this.pauseButton, this.stopButton, labelled("Colour by", this.colour), this.past.field),
       this.link.place,
       this.title,
       this.status,
@@ -74,19 +77,11 @@ class Sweep {
     return Object.fromEntries(Object.entries(this.fields).map(([name, field]) => [name, field.value]));
   }
 
-  stored() {
-    if (this.history.value) this.link.ask("stored", { run: this.history.value });
-    this.history.value = "";
-  }
-
   /** @param {any} m */
   take(m) {
     if (m.k === "cells") this.changed(m);
     else if (m.k === "cell") this.list(m);
-    else if (m.k === "history") {
-      const options = m.runs.map((/** @type {any} */ run) => h("option", { value: run.id }, `${run.id} · ${run.status} · ${run.title}`));
-      fill(this.history, h("option", { value: "" }, options.length ? "stored runs …" : "no stored runs yet"), ...options);
-    }
+    else if (m.k === "history") this.past?.show(m);
   }
 
   /** @param {any} m */
@@ -165,6 +160,7 @@ class Sweep {
     write(tile.odd, odd.filter(Boolean).join(" · ") || "\u00a0");
     put(tile.bar, "max", cell.planned);
     put(tile.bar, "value", cell.ended);
+    put(tile.bar, "data-done", cell.ended >= cell.planned ? "yes" : null);
     write(tile.done, `${cell.ended} of ${cell.planned}${cell.running ? ` · ${cell.running} running` : ""}`);
     const place = cell.place.map((/** @type {any} */ [axis, value]) => `${axis} ${value}`).join(", ");
     put(tile.element, "aria-label", `${place}: accuracy ${share(cell.accuracy)}, ${count(cell.tokens?.[0])} tokens, ${cell.ended} of ${cell.planned} ended. Show its generations`);
@@ -200,7 +196,19 @@ class Sweep {
     put(this.whole, "max", planned || 1);
     put(this.whole, "value", ended);
     const words = /** @type {any} */ ({ idle: "", opening: `Loading ${this.told.model} …`, running: "Running.", paused: "Paused: what runs goes on to its end.", stopped: `Stopped, kept as run ${run}.`, done: `Finished, kept as run ${run}.` });
-    write(this.status, this.cells.length ? `${words[status] ?? status} ${count(ended)} of ${count(planned)} generations.` : words[status]);
+    const known = this.cells.length > 0;
+    const told = known ? `${words[status] ?? status} ${count(ended)} of ${count(planned)} generations.` : "There is no plan yet: fill in the fields above and press Plan, or open a stored run.";
+    this.whole.hidden = this.title.hidden = !known;
+    this.planButton.className = `wb-button${known ? "" : " wb-primary"}`;
+    write(this.status, told);
+    if (known) this.voice.say(told, status === "running");
+  }
+
+  /** The kernel does not answer: nothing here goes on. */
+  silent() {
+    this.link.live = false;
+    this.pauseButton.disabled = this.stopButton.disabled = true;
+    write(this.status, "No answer from the kernel.");
   }
 
   /** @param {number} index */

@@ -15,10 +15,10 @@ from workbench.experiments import Brake, Run, execute, load, resume
 from workbench.pages.page import Page
 from workbench.printable import one_line
 from workbench.records import EngineSpec, Plan
-from workbench.store import Store
 from workbench.stream import Stream
 from workbench_widgets.asking_sweep import SweepForm, sweep_form
 from workbench_widgets.desk import Desk
+from workbench_widgets.history import listed
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Part, Told
 from workbench_widgets.tiles import empty, members, tiles
@@ -26,7 +26,6 @@ from workbench_widgets.xray import Xray
 
 _PAUSE = 0.5  # seconds between looks at the store, at least
 _SHARE = 10  # looking costs at most one in so many seconds
-_HISTORY = 200  # stored runs that are listed
 _ENDS = {"finished": "done", "interrupted": "stopped"}.get
 
 
@@ -38,7 +37,7 @@ class SweepGrid(Part):
 
     Args:
         plan: As ``workbench.sweep``, ``compare`` or ``evaluate`` make it.
-        spec: Who answers what the form asks; default: the embedded model.
+        spec: Who answers what the form asks; default: what the desk has.
         desk: Holds the loaded model; parts that share it load it once.
     """
 
@@ -48,7 +47,7 @@ class SweepGrid(Part):
     def __init__(
         self, plan: Plan | None = None, *, spec: EngineSpec | None = None, desk: Desk | None = None
     ) -> None:
-        self.spec = spec or EngineSpec()
+        self._spec = spec
         self.desk = desk or Desk()
         self._form = SweepForm()
         self._status = "idle"  # opening, running, paused, done, stopped
@@ -62,6 +61,7 @@ class SweepGrid(Part):
         self._next_look = 0.0
         self._take_plan(plan)
         super().__init__()
+        self.desk.when_chosen(self.refresh)
 
     @classmethod
     def of(cls, run: Run | str, **given: Any) -> Self:
@@ -71,6 +71,11 @@ class SweepGrid(Part):
         return part
 
     # --- for notebooks --------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> EngineSpec:
+        """Who answers what the form asks."""
+        return self._spec or self.desk.spec
 
     def start(self) -> Self:
         """Run the plan, or go on with a run that was cut short; returns at once where watched."""
@@ -163,12 +168,9 @@ class SweepGrid(Part):
         self._below = None
         self.refresh()
 
-    def do_history(self) -> None:
+    def do_history(self, skip: int = 0) -> None:
         """List the stored runs, newest first."""
-        with Store(read_only=True) as store:
-            rows = store.runs(_HISTORY)
-        runs = [{"id": row.id, "title": row.plan.title, "status": row.status} for row in rows]
-        self.say("history", runs=runs)
+        self.say("history", **listed(skip))
 
     def do_stored(self, run: str) -> None:
         """Show a stored run."""

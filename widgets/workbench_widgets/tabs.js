@@ -3,6 +3,7 @@
 import { h, put, fill, fresh } from "./dom.js";
 import { Below } from "./below.js";
 import { Link } from "./link.js";
+import { Voice } from "./voice.js";
 
 class Tabs {
   /** @param {any} model @param {any} host @param {HTMLElement} el */
@@ -15,6 +16,7 @@ class Tabs {
     this.panels = h("div", {});
     this.element = h("div", { role: "group", "aria-label": "Workbench", "data-lm-suppress-shortcuts": "true" }, this.list, this.link.place, this.panels);
     this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
+    this.voice = new Voice(el);
     el.classList.add("wb-part");
     el.append(this.element);
     this.show(model.get("told"));

@@ -21,7 +21,8 @@ class Workbench(Part):
     Args:
         prompt: The question that stands in the form at first.
         expected: The right answer to it.
-        spec: Who answers; default: the embedded model.
+        spec: Who answers at first; default: the embedded model. What the model card loads
+            answers from then on.
     """
 
     _esm = traitlets.Unicode(module("tabs")).tag(sync=True)
@@ -30,10 +31,10 @@ class Workbench(Part):
     def __init__(
         self, prompt: str = "", *, expected: str = "", spec: EngineSpec | None = None
     ) -> None:
-        self.desk = Desk()
-        self.compare = Compare(prompt, expected=expected, spec=spec, desk=self.desk)
-        self.sweep = SweepGrid(spec=spec, desk=self.desk)
-        self.card = ModelCard(self.desk, spec=spec)
+        self.desk = Desk(spec)
+        self.compare = Compare(prompt, expected=expected, desk=self.desk)
+        self.sweep = SweepGrid(desk=self.desk)
+        self.card = ModelCard(self.desk)
         super().__init__()
 
     @property

@@ -3,6 +3,7 @@
 import { h, put } from "./dom.js";
 
 const PER_BLOCK = 160; // tokens, before the next line break ends a block
+const LONG = 3000; // characters above which the text surely scrolls
 
 /** @typedef {{end: Uint32Array, id: Uint32Array, channel: Uint8Array, t: Float32Array, gap: Float32Array, logprob: Float32Array, entropy: Float32Array}} Columns */
 
@@ -30,6 +31,7 @@ export class Tokens {
     this.count = columns.end.length;
     this.blocks = /** @type {{element: any, from: number, to: number, open: boolean}[]} */ ([]);
     this.element.replaceChildren();
+    this.element.classList.toggle("wb-full", text.length > LONG);
     let from = 0;
     for (let i = 0; i < this.count; i += 1) {
       const full = i + 1 - from >= PER_BLOCK && this.word(i).includes("\n");
@@ -37,6 +39,11 @@ export class Tokens {
       this.block(from, i + 1);
       from = i + 1;
     }
+  }
+
+  /** The text without its tokens. @param {string} text */
+  plain(text) {
+    this.element.replaceChildren(h("div.wb-block", {}, text));
   }
 
   /** @param {number} from @param {number} to */

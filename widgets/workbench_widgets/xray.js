@@ -5,6 +5,7 @@ import { Link } from "./link.js";
 import { QUANTITIES, legend, step } from "./scale.js";
 import { Strip } from "./strip.js";
 import { Tokens } from "./tokens.js";
+import { Voice } from "./voice.js";
 
 const CHANNELS = ["thinking", "answer", "think tag"];
 const KINDS = /** @type {Record<string, any>} */ ({ uint32: Uint32Array, float32: Float32Array, uint8: Uint8Array });
@@ -21,15 +22,17 @@ class Xray {
     this.legend = h("div.wb-legend-place", {});
     this.title = h("h3.wb-arm-name", {});
     this.facts = h("dl.wb-facts", {});
+    this.hint = h("p.wb-quiet", {}, "Point at a token, or go from one to the next with the arrow keys: here is what it is, and what else could have come.");
     this.ways = h("div.wb-ways", { hidden: true }, ...this.leave());
     this.alternatives = h("ol.wb-alternatives", { "aria-label": "What else could have come" });
-    this.told_token = h("p.wb-status", { role: "status", "aria-live": "polite" });
+    this.told_token = h("p.wb-status", {});
+    this.voice = new Voice(el);
     this.element = h(
       "div.wb-stack",
       { role: "group", "aria-label": "Token X-ray", "data-lm-suppress-shortcuts": "true" },
-      h("div.wb-row", {}, this.title, labelled("Colour", this.choice), this.legend),
+      h("div.wb-row.wb-xray-head", {}, h("div", {}, h("span.wb-quiet", {}, "Token X-ray"), this.title), labelled("Colour", this.choice), this.legend),
       this.link.place,
-      h("div.wb-xray", {}, this.tokens.element, h("aside.wb-detail", { "aria-label": "Token" }, this.facts, this.alternatives, this.ways)),
+      h("div.wb-xray", {}, this.tokens.element, h("aside.wb-detail", { "aria-label": "Token" }, this.hint, this.facts, this.alternatives, this.ways)),
       this.strip.canvas,
       this.told_token,
     );
@@ -58,7 +61,9 @@ class Xray {
     for (const option of this.choice.options) {
       option.disabled = (option.value === "logprob" && !told.recorded) || (option.value === "entropy" && !told.alternatives);
     }
-    write(this.told_token, `${count(told.tokens)} tokens. Point at one, or go with the arrow keys.`);
+    write(this.told_token, `${count(told.tokens)} tokens.`);
+    // Without a kernel there are no columns: a saved notebook shows the text all the same.
+    if (!this.columns) this.tokens.plain(told.text);
   }
 
   /** @param {any} m @param {DataView[]} buffers */
@@ -108,6 +113,7 @@ class Xray {
       ["entropy, at least", told(entropy[token], QUANTITIES[2].tell)],
     ];
     fill(this.facts, h("div.wb-token-text", {}, JSON.stringify(this.tokens.word(token))), ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+    this.hint.hidden = true;
     this.ways.hidden = !this.told.branches;
     this.shut.disabled = channel[token] !== 0;
     this.redraw.disabled = !this.told.drawn;
@@ -115,6 +121,7 @@ class Xray {
     if (!settled) return;
     this.strip.choose(token);
     write(this.told_token, facts.map((fact) => fact.join(" ")).join(", "));
+    this.voice.say(`${JSON.stringify(this.tokens.word(token))} ${this.told_token.textContent}`);
   }
 
   /** @param {number} token */
@@ -134,12 +141,19 @@ class Xray {
         h(
           "li",
           { class: one.id === own ? "wb-own" : "" },
-          h("span.wb-alt-text", {}, one.text === null ? `id ${one.id}` : JSON.stringify(one.text)),
+          this.share(one),
           h("span.wb-alt-share", {}, QUANTITIES[1].tell(one.logprob)),
           this.told.branches && one.id !== own && this.take_instead(token, one),
         ),
       ),
     );
+  }
+
+  /** Its text over a bar as long as its share. @param {any} one */
+  share(one) {
+    const text = h("span.wb-alt-text", {}, one.text === null ? `id ${one.id}` : JSON.stringify(one.text));
+    text.style.setProperty("--wb-share", `${Math.min(100, 100 * Math.exp(one.logprob)).toFixed(2)}%`);
+    return text;
   }
 
   /** @param {number} token @param {any} one The alternative. */

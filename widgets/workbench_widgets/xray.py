@@ -15,10 +15,10 @@ from workbench.errors import InvalidInput, WorkbenchError
 from workbench.metrics import trace
 from workbench.models.catalogue import locate
 from workbench.models.tokenizer import Tokenizer
-from workbench.pages import prose
+from workbench.pages import prose, side_by_side
 from workbench.pages.page import Page
 from workbench.printable import printable
-from workbench.records import Alternatives, Channel, Chunk, Generation
+from workbench.records import Alternatives, Cell, Channel, Chunk, Generation
 from workbench_widgets.feed import LETTER, units
 from workbench_widgets.modules import module, style
 from workbench_widgets.part import Part, Told
@@ -157,7 +157,11 @@ class Xray(Part):
         }
 
     def still(self) -> Page:
-        return prose(f"{self._title}: {self._count:,} tokens.")
+        whole = prose(f"{self._title}: {self._count:,} tokens.")
+        read = side_by_side(
+            [(Cell(self.generation.spec, self.generation.request), self.generation)]
+        )
+        return Page(html=whole.html + read.html, text=f"{whole.text}\n{read.text}")
 
     def __repr__(self) -> str:
         return f"Xray({self._title!r}, {self._count:,} tokens)"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,14 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from random import Random
-from shutil import copytree
 
 import pytest
 from torch import Tensor
 
 from workbench.engines.attention import TORCH
 from workbench.engines.exllama import ExllamaEngine
-from workbench.errors import EngineError, InvalidInput, ModelError
+from workbench.errors import EngineError, InvalidInput
 from workbench.models.weights import weights_sha256
 from workbench.records import EngineSpec, Started
 
@@ -209,16 +207,6 @@ def test_what_the_engine_has_not_is_refused_with_a_remedy(
     with pytest.raises(EngineError) as refused:
         ExllamaEngine(EngineSpec(model=str(model_folder), **{"device": "cpu"} | wrong))
     assert refused.value.remedy
-
-
-def test_quantized_weights_need_a_gpu(model_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "quantized"
-    copytree(model_folder, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["quantization_config"] = {"quant_method": "exl2", "bits": 4.0}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"exl2-4\.0bpw"):
-        ExllamaEngine(EngineSpec(model=str(folder), device="cpu"))
 
 
 def test_loading_and_generating_leave_torchs_threads_as_they_were(model_folder: Path) -> None:

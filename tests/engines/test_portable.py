@@ -23,8 +23,8 @@ NONE = torch.empty(0, device="meta")  # what ExLlamaV2 hands over for "no tensor
 
 
 def test_what_is_not_provided_is_named() -> None:
-    with pytest.raises(NotImplementedError, match="gemm_half_q_half needs CUDA"):
-        _ = portable.Natives().gemm_half_q_half
+    with pytest.raises(NotImplementedError, match="q_mlp_forward_ needs CUDA"):
+        _ = portable.Natives().q_mlp_forward_
 
 
 def test_probing_for_a_modules_attributes_is_answered_as_by_any_module() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.engines import attention, natives, portable, proof, room, speculation
 from workbench.engines.prompts import room_for
-from workbench.errors import EngineError, ModelError
+from workbench.errors import EngineError
 from workbench.models.catalogue import locate, revision_of
 from workbench.models.fitting import Subject, subject
 from workbench.models.folder import ModelInfo, check
@@ -96,7 +96,6 @@ def load(
     info = check(folder)
     tokenizer = Tokenizer.from_folder(folder)
     runtime = natives.load(spec.device, spec.attention)
-    _check_runnable(info, runtime)
     context = min(spec.context or info.context, info.context)
     drafting = speculation.draft_folder(spec, tokenizer, context)
     resolved = _resolve(replace(spec, context=context), info, runtime, drafting)
@@ -116,15 +115,6 @@ def load(
     generator = _generator((model, cache), parts, resolved, runtime, tokenizer, hooks)
     longest = min(resolved.context or 0, resolved.cache_tokens or 0)
     return Loaded(folder, tokenizer, resolved, longest, info.eos_ids, generator, runtime)
-
-
-def _check_runnable(info: ModelInfo, runtime: natives.Runtime) -> None:
-    quantized = info.quantization.startswith(("exl2", "gptq"))
-    if runtime.portable and quantized:
-        raise ModelError(
-            f"{info.quantization} weights need ExLlamaV2's CUDA kernels.",
-            remedy="Run it on a CUDA GPU, or use the fp16 version of a small model here.",
-        )
 
 
 def _resolve(

@@ -1,9 +1,9 @@
 """The native functions of ExLlamaV2 in plain torch, for machines without CUDA.
 
-ExLlamaV2 is Python over a compiled extension. For an unquantised Llama its
-generator, page table, prefix cache and batching call only a handful of native
-functions. This module provides those, so that the same Python runs on a CPU
-with a small model. Everything else raises ``NotImplementedError`` by name.
+ExLlamaV2 is Python over a compiled extension. For a Llama its generator, page
+table, prefix cache and batching call only a handful of native functions. This
+module provides those, so that the same Python runs on a CPU with a small model.
+Everything else raises ``NotImplementedError`` by name.
 
 ``install`` must run before ``exllamav2`` is first imported. The signatures are
 those of ``exllamav2_ext``: tensors are written in place, results are not
@@ -11,9 +11,9 @@ returned.
 
 On a CPU half-precision matrix products are up to twenty times slower than
 single-precision ones, so ``prepare`` widens the weights of a loaded model to
-float32 and lets activations stay there. Values are those of the fp16 file; the
-sines and cosines of the positions, which ExLlamaV2 rounds to half precision for
-its kernels, are float32.
+float32 and lets activations stay there. Values are those of the fp16 file, or
+those that quantised weights stand for; the sines and cosines of the positions,
+which ExLlamaV2 rounds to half precision for its kernels, are float32.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from workbench.engines.portable_cache import fp16_to_q_kv, q_to_fp16_kv
+from workbench.engines.portable_matrix import (
+    Matrices,
+    free_block,
+    make_block,
+    make_group_map,
+    tensor_remap,
+    tensor_remap_4bit,
+)
 from workbench.engines.rotary import Rotation
 
 if TYPE_CHECKING:
@@ -44,6 +52,8 @@ class Natives(ModuleType):
         self.__spec__ = ModuleSpec(NAME, loader=None)
         for function in _functions():
             setattr(self, function.__name__, function)
+        for name, function in {**Matrices().functions(), **_BLOCKS}.items():
+            setattr(self, name, function)
         self.rope_ = Rotation()
 
     def __getattr__(self, name: str) -> Any:
@@ -94,7 +104,8 @@ def prepare(model: Any) -> None:
     """Give a loaded model's linear and norm modules and its positions float32 arithmetic.
 
     Args:
-        model: An ``ExLlamaV2`` whose weights are loaded, unquantised.
+        model: An ``ExLlamaV2`` whose weights are loaded. Quantised ones are freed: what
+            they stand for is kept in float32, and their blocks run part by part.
     """
     for module in model.modules:
         for part in (module, *module.submodules):
@@ -103,6 +114,8 @@ def prepare(model: Any) -> None:
                 _widen_linear(part)
             elif kind == "ExLlamaV2RMSNorm":
                 _widen_norm(part)
+        if getattr(module, "q_handle", None) is not None:
+            module.q_handle = None  # else ExLlamaV2 would call for its fused kernels
     for context in model.device_context:
         _widen_positions(context, model.config)
 
@@ -194,7 +207,8 @@ class _TorchWithoutCuda:
 
 def _functions() -> tuple[Callable[..., Any], ...]:
     ours = (stloader_read, rms_norm, count_match, cache_rotate, sample_basic)
-    return (*ours, fp16_to_q_kv, q_to_fp16_kv)
+    quantised = (make_group_map, tensor_remap, tensor_remap_4bit)
+    return (*ours, fp16_to_q_kv, q_to_fp16_kv, *quantised)
 
 
 def _cpu(index: int) -> str:
@@ -219,8 +233,20 @@ _REDIRECTED: Mapping[str, Callable[..., Any]] = MappingProxyType(
 )
 
 
+_BLOCKS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "make_q_attn": make_block,
+        "free_q_attn": free_block,
+        "make_q_mlp": make_block,
+        "free_q_mlp": free_block,
+    }
+)
+
+
 def _widen_linear(linear: Any) -> None:
-    weight = linear.linear.weight.data.float()  # (out, in)
+    weight = linear.get_weight_tensor_dq().T.float().contiguous()  # (out, in)
+    if linear.q_handle is not None:
+        linear.unload()  # the packed form: nothing reads it any more
 
     def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return functional.linear(hidden, weight)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from workbench.engines import natives, portable
+from workbench.engines.portable_sampling import nucleus
 from workbench.engines.rotary import Rotation
 from workbench.errors import EngineError
 
@@ -256,7 +257,8 @@ class TestSampling:
         [
             ({}, PROBABILITIES),
             ({"top_k": 2}, (0, 0.4 / 0.65, 0.25 / 0.65, 0, 0)),
-            ({"top_p": 0.6}, (0, 0.4 / 0.65, 0.25 / 0.65, 0, 0)),
+            # Added up in order: 0.25 crosses the line and goes, 0.2 fits and stays, 0.1 does not.
+            ({"top_p": 0.62}, (0, 0.4 / 0.6, 0, 0.2 / 0.6, 0)),
             ({"min_p": 0.45}, (0, 0.4 / 0.85, 0.25 / 0.85, 0.2 / 0.85, 0)),
             ({"top_k": 1}, (0, 1, 0, 0, 0)),
             ({"temperature": 0.0}, (0, 1, 0, 0, 0)),
@@ -268,6 +270,15 @@ class TestSampling:
         assert shares == pytest.approx(expected, abs=2 / self.DRAWS)
         for token, probability in told.items():
             assert probability == pytest.approx(expected[token], abs=1e-5)
+
+    def test_what_crosses_the_nucleus_is_dropped_and_smaller_ones_stay(self) -> None:
+        """As measured on the extension itself."""
+        assert nucleus([0.5, 0.35, 0.1, 0.05], 0.8) == [0, 2, 3]
+
+    def test_a_penalty_is_taken_once_an_id(self) -> None:
+        logits = torch.tensor([[[2.0, -2.0, 1.0, 0.5]]])
+        portable.apply_rep_penalty(torch.tensor([[0, 1, 1, 9]]), 2.0, -1, 0, 0.0, 0.0, logits)
+        assert logits.tolist() == [[[1.0, -4.0, 1.0, 0.5]]]
 
     def test_temperature(self) -> None:
         weights = [p**0.5 for p in self.PROBABILITIES]

@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.engines import loading
-from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
+from workbench.engines.native_sampling import NativeRows
 from workbench.engines.prompts import opened, prompt_ids
+from workbench.engines.rows import Rows
 from workbench.engines.tail import Tail, tail_for
 from workbench.errors import EngineError
 from workbench.models.memory import PIECE
@@ -41,7 +41,6 @@ from workbench.records import (
     Request,
     Started,
 )
-from workbench.sampling import Drawn, Row, UndrawableLogits, draw
 
 
 @dataclass(slots=True)
@@ -74,12 +73,9 @@ class ExllamaEngine:
     def __init__(
         self, spec: EngineSpec, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        hooks: dict[str, Callable[..., Any]] = {
-            "draw": self._draw,
-            "guess": self._guess,
-            "free": self._free,
-        }
-        self._loaded = loading.load(spec, hooks, progress)
+        sampled = NativeRows if spec.sampler == "native" else Rows
+        self._rows = sampled(lambda ticket: self._live[ticket])
+        self._loaded = loading.load(spec, self._rows.hooks(), progress)
         self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
         self.spec = replace(
             self._loaded.spec,
@@ -88,7 +84,6 @@ class ExllamaEngine:
         )
         self._live: dict[int, _Live] = {}
         self._tickets = 0
-        self._broken: dict[int, UndrawableLogits] = {}  # tickets of the step under way
 
     # --- the protocol ---------------------------------------------------------------------------
 
@@ -228,60 +223,22 @@ class ExllamaEngine:
     def _fail(self, error: Exception) -> list[tuple[int, Event]]:
         """End every live request with the error, and leave the generator usable."""
         self._loaded.generator.reset()
-        self._broken.clear()
+        self._rows.broken.clear()
         now = time.perf_counter()
         live, self._live = self._live, {}
         return [event for one in live.values() for event in _failing(one, error, now)]
 
-    def _draw(self, logits: Tensor, places: Sequence[Any]) -> tuple[Drawn, frozenset[int]]:
-        """See ``generator.Draw``."""
-        rows = [self._row(job, before) for job, before in places]
-        try:
-            return draw(logits, rows), frozenset()
-        except UndrawableLogits as error:  # the other rows have done nothing wrong
-            bad = error.rows
-            self._broken |= {places[i][0].ticket: error for i in bad if not places[i][1]}
-            usable = logits.clone()
-            usable[list(bad)] = 0.0
-            return draw(usable, rows), frozenset(bad)
-
-    def _guess(
-        self, logits: Tensor, jobs: Sequence[Any], before: Sequence[tuple[int, ...]]
-    ) -> list[int]:
-        """Draw a draft model's proposals as the model's own ids will be drawn."""
-        rows = [self._row(job, own) for job, own in zip(jobs, before, strict=True)]
-        rows = [replace(row, logprobs=False, alternatives=0, forced=None) for row in rows]
-        return draw(logits.nan_to_num(0.0, 0.0), rows).ids
-
-    def _free(self, job: Any) -> int:
-        """See ``generator.Generator``: the budget may force the id behind any other."""
-        free: int = self._live[job.ticket].tail.free
-        return free
-
     def _break(self, now: float) -> list[tuple[int, Event]]:
         """Fail the requests whose logits were unusable in this step."""
         events: list[tuple[int, Event]] = []
-        for ticket, error in self._broken.items():
+        for ticket, error in self._rows.broken.items():
             live = self._live.pop(ticket, None)
             if live is not None:
                 self._loaded.generator.discard(live.job)
                 events += [(ticket, event) for event in self._prefill_end(live)]
                 events += _failing(live, error, now)
-        self._broken.clear()
+        self._rows.broken.clear()
         return events
-
-    def _row(self, job: Any, before: tuple[int, ...]) -> Row:
-        """How the id behind some that are proposed is drawn."""
-        live = self._live[job.ticket]
-        return row_for(
-            live.request,
-            len(live.request.opening) + job.tokens + len(before),
-            lambda: torch.cat(
-                (job.sequences[0].sequence_ids.torch()[0], torch.tensor(before, dtype=torch.long))
-            ),
-            self._loaded.stop_ids,
-            None if before else live.tail.forced,
-        )
 
 
 def _failing(live: _Live, error: Exception, now: float) -> list[tuple[int, Event]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import torch
 from exllamav2.generator import ExLlamaV2DynamicJob
@@ -25,6 +26,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
     tokens: int  # sampled so far
     newest: int  # the id that is fed next
     lookup: Lookup | None  # of the n-gram drafter
+    numbers: Random | None  # of ExLlamaV2's own sampler
 
     def __init__(self, ticket: int, ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]):
         super().__init__(
@@ -40,6 +42,7 @@ class Job(ExLlamaV2DynamicJob):  # type: ignore[misc]
         self.tokens = 0
         self.newest = int(ids[-1])
         self.lookup = None
+        self.numbers = None
 
     @property
     def prompt_ids(self) -> Tensor:
@@ -103,6 +106,10 @@ class NoPieces:
     def get_id_to_piece_list(self, include_special_tokens: bool = False) -> list[str]:
         """One empty string an id."""
         return self._pieces
+
+    def get_vocab_size(self) -> int:
+        """Ids that can be sampled."""
+        return len(self._pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,7 @@ def _resolve(
             f"There is no cache of type {spec.cache!r}.",
             remedy=f"Choose from {', '.join(CACHES)}.",
         )
-    if spec.sampler != "exact":
-        raise EngineError(f"There is no sampler {spec.sampler!r}.", remedy="Choose exact.")
+    _check_sampler(spec)
     affordable = _affordable_tokens(spec, info, runtime, drafting)
     default = min(_REQUESTS * (spec.context or 0), affordable)
     cache_tokens = max(spec.cache_tokens or default, _LEAST) // PAGE * PAGE
@@ -144,6 +143,18 @@ def _resolve(
         weights_sha256=weights_sha256(info.folder),
         synthetic=info.synthetic,
     )
+
+
+def _check_sampler(spec: EngineSpec) -> None:
+    if spec.sampler not in ("exact", "native"):
+        raise EngineError(
+            f"There is no sampler {spec.sampler!r}.", remedy="Choose exact or native."
+        )
+    if spec.sampler == "native" and spec.speculation is not None:
+        raise EngineError(
+            "ExLlamaV2's sampler draws with numbers in a row, which proposals would use up.",
+            remedy="Use the exact sampler with speculation.",
+        )
 
 
 def _beside(drafting: Path | None) -> Subject | None:

@@ -36,6 +36,7 @@ from workbench.engines.portable_matrix import (
     tensor_remap,
     tensor_remap_4bit,
 )
+from workbench.engines.portable_sampling import apply_rep_penalty, sample_basic
 from workbench.engines.rotary import Rotation
 
 if TYPE_CHECKING:
@@ -156,43 +157,6 @@ def cache_rotate(cache: Tensor, order: Tensor, buffer: Tensor) -> None:
     cache[ring] = cache[ring.roll(-1)]
 
 
-def sample_basic(
-    logits: Tensor,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    top_a: float,
-    min_p: float,
-    tfs: float,
-    typical: float,
-    random: float,
-    output_tokens: Tensor,
-    output_probs: Tensor,
-    *rest: Any,
-) -> list[float]:
-    """Draw one token a row; only what a plain generator loop needs as a yardstick.
-
-    The workbench itself samples with ``workbench.sampling``.
-    """
-    rows = logits[:, -1].float()
-    if temperature < 0.01 or top_k == 1:  # the extension's own threshold for greedy
-        chosen = rows.argmax(-1, keepdim=True)
-        output_probs.fill_(1.0)
-    else:
-        probabilities = torch.softmax(rows / temperature, dim=-1)
-        ranked, ids = probabilities.sort(dim=-1, descending=True, stable=True)
-        kept = ranked.cumsum(-1) - ranked < top_p if 0 < top_p < 1 else torch.ones_like(ranked) > 0
-        kept[:, top_k or rows.shape[-1] :] = False
-        kept &= ranked >= min_p * ranked[:, :1]
-        mass = torch.where(kept, ranked, 0.0).cumsum(-1)
-        place = torch.searchsorted(mass, random * mass[:, -1:], right=True)
-        place = place.clamp(max=rows.shape[-1] - 1)
-        chosen = ids.gather(-1, place)
-        output_probs.copy_(ranked.gather(-1, place) / mass[:, -1:])
-    output_tokens.copy_(chosen)
-    return []
-
-
 # --- helpers ------------------------------------------------------------------------------------
 
 
@@ -206,7 +170,7 @@ class _TorchWithoutCuda:
 
 
 def _functions() -> tuple[Callable[..., Any], ...]:
-    ours = (stloader_read, rms_norm, count_match, cache_rotate, sample_basic)
+    ours = (stloader_read, rms_norm, count_match, cache_rotate, sample_basic, apply_rep_penalty)
     quantised = (make_group_map, tensor_remap, tensor_remap_4bit)
     return (*ours, fp16_to_q_kv, q_to_fp16_kv, *quantised)
 

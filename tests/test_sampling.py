@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -607,6 +610,33 @@ def test_a_gpu_draws_what_the_cpu_draws(vocabulary: int) -> None:
     assert [p for p in there.logprobs if p is not None] == pytest.approx(
         [p for p in here.logprobs if p is not None], abs=1e-9
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("rows", [1, 16, 64])
+def test_a_step_moves_a_few_bytes_a_request_to_the_host(rows: int) -> None:
+    """Not its vocabulary, which is 513,024 bytes: id, peak, log-probability, and counts."""
+    logits = torch.randn(rows, 128_256, device="cuda") * 3
+    batch = [
+        Row(Sampling(temperature=0.6, top_p=0.95, seed=i), i, logprobs=True) for i in range(rows)
+    ]
+    draw(logits, batch)
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profile:
+        draw(logits, batch)
+        torch.cuda.synchronize()
+    trace = json.loads(_exported(profile))["traceEvents"]
+    copies = [e for e in trace if str(e.get("name", "")).startswith("Memcpy DtoH")]
+    assert 1 <= len(copies) <= 8
+    assert sum(e["args"]["bytes"] for e in copies) <= 64 * rows + 64
+
+
+def _exported(profile: torch.profiler.profile) -> str:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.json"
+        profile.export_chrome_trace(str(file))
+        return file.read_text()
 
 
 # --- ruled-out and forced ids ---------------------------------------------------------------------

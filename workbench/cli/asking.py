@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from workbench.cli.dispatch import do
-from workbench.cli.options import Context, Device, Endpoint, Engine, Engines, Json, Model, Modes
+from workbench.cli.options import (
+    Context,
+    Device,
+    DraftTokens,
+    Endpoint,
+    Engine,
+    Engines,
+    Json,
+    Model,
+    Modes,
+    Sampler,
+    Speculation,
+)
 
 verbs = typer.Typer(rich_markup_mode=None)
 
@@ -21,6 +33,9 @@ def compare(
     endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
+    sampler: Sampler = None,
+    speculation: Speculation = None,
+    draft_tokens: DraftTokens = None,
     mode: Modes = None,
     temperature: Annotated[
         float | None,
@@ -60,7 +75,7 @@ def compare(
         prompt=prompt,
         engine=engine,
         model=model,
-        place={"endpoint": endpoint, "device": device, "context": context},
+        place=_place(endpoint, device, context, sampler, speculation, draft_tokens),
         modes=mode,
         sampling=sampling,
         seed=seed,
@@ -97,6 +112,9 @@ def sweep(
     endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
+    sampler: Sampler = None,
+    speculation: Speculation = None,
+    draft_tokens: DraftTokens = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Repeats where tokens are drawn; default: 1.")
     ] = None,
@@ -130,7 +148,7 @@ def sweep(
             "repetition_penalty": repetition_penalty,
         },
         arms={"mode": mode, "model": model, "engine": engine},
-        place={"endpoint": endpoint, "device": device, "context": context},
+        place=_place(endpoint, device, context, sampler, speculation, draft_tokens),
         counts={"samples": samples, "count": count, "seed": seed, "suite_seed": suite_seed},
         concurrency=concurrency,
         resumed=resume,
@@ -177,6 +195,9 @@ def evaluate(
     endpoint: Endpoint = None,
     device: Device = None,
     context: Context = None,
+    sampler: Sampler = None,
+    speculation: Speculation = None,
+    draft_tokens: DraftTokens = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Requests under way at once; default: all that fit.")
     ] = None,
@@ -197,7 +218,7 @@ def evaluate(
         temperatures=temperatures,
         data=data,
         arms={"model": model, "engine": engine},
-        place={"endpoint": endpoint, "device": device, "context": context},
+        place=_place(endpoint, device, context, sampler, speculation, draft_tokens),
         concurrency=concurrency,
         resumed=resume,
         dry_run=dry_run,
@@ -225,7 +246,10 @@ def latency(
     ] = None,
     engine: Engines = None,
     endpoint: Endpoint = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")] = None,
+    device: Device = None,
+    sampler: Sampler = None,
+    speculation: Speculation = None,
+    draft_tokens: DraftTokens = None,
     goodput: Annotated[
         str | None, typer.Option(help="Objectives, e.g. ttft=0.5,itl=0.05: seconds.")
     ] = None,
@@ -244,8 +268,27 @@ def latency(
         thinking_tokens=thinking_tokens,
         models=model,
         engines=engine,
-        place={"endpoint": endpoint, "device": device},
+        place=_place(endpoint, device, None, sampler, speculation, draft_tokens),
         goodput=goodput,
         seed=seed,
         as_json=as_json,
     )
+
+
+def _place(
+    endpoint: str | None,
+    device: str | None,
+    context: int | None,
+    sampler: str | None,
+    speculation: str | None,
+    draft_tokens: int | None,
+) -> dict[str, str | int | None]:
+    """What is asked of an engine, by the names of ``EngineSpec``; ``None``: nothing."""
+    return {
+        "endpoint": endpoint,
+        "device": device,
+        "context": context,
+        "sampler": sampler,
+        "speculation": speculation,
+        "draft_tokens": draft_tokens,
+    }

@@ -27,6 +27,20 @@ Endpoint = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU.")]
 Context = Annotated[int | None, typer.Option(min=1, help="Most tokens of a request.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(help="exact (the textbook's law; default), or native: ExLlamaV2's own."),
+]
+Speculation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ngram|MODEL",
+        help="Propose ids from the text itself, or by a smaller model of the same family.",
+    ),
+]
+DraftTokens = Annotated[
+    int | None, typer.Option(min=1, help="Ids that are proposed a step, at most; default: 4.")
+]
 Modes = Annotated[
     list[str] | None,
     typer.Option(help="on, off, off_prefilled: repeat it or use commas; default: all three."),

@@ -20,12 +20,13 @@ def engine_spec(kind: str, model: str, place: Mapping[str, Any]) -> EngineSpec:
     Args:
         kind: Of the engine.
         model: A name or a folder.
-        place: ``endpoint``, ``device``, ``context``, as far as the verb has them.
+        place: Fields of ``EngineSpec`` that the verb has; ``None``: its default.
 
     Raises:
         WorkbenchError: The endpoint was asked, and does not tell.
     """
-    return named(EngineSpec(kind=kind, model=model, **place))
+    asked = {name: value for name, value in place.items() if value is not None}
+    return named(EngineSpec(kind=kind, model=model, **asked))
 
 
 def engine_specs(

@@ -49,6 +49,8 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         settings: Passed on to ``ExLlamaV2DynamicGenerator``.
     """
 
+    max_chunk_size: int  # most tokens of a prompt that are read at once
+
     def __init__(
         self,
         *,
@@ -140,20 +142,24 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         self.last, self._table = [], None
 
     def _prefill(self, results: list[Any]) -> None:
-        """Read prompts, the oldest request's first, as far as one piece goes.
+        """Read prompts, the oldest request's first, one piece of tokens in all.
 
-        Prompts that are short together are read together; a long one goes on in the next
-        iteration, after the others' tokens.
+        Short prompts are read together; a long one goes on in the next iteration, after the
+        others' tokens.
         """
-        left = self.max_chunk_size
+        whole: int = self.max_chunk_size
+        left = whole
         for job in self.active_jobs:
-            if left <= 0:
-                return
             sequence = job.sequences[0]
-            if not sequence.prefill_complete:
-                before = sequence.kv_position - job.reused_tokens
-                job.prefill(results)
-                left -= sequence.kv_position - job.reused_tokens - before
+            if sequence.prefill_complete:
+                continue
+            self.max_chunk_size = left // self.page_size * self.page_size
+            if not self.max_chunk_size:
+                break
+            before = sequence.kv_position - job.reused_tokens
+            job.prefill(results)
+            left -= sequence.kv_position - job.reused_tokens - before
+        self.max_chunk_size = whole
 
     def _propose(self, jobs: list[Job]) -> list[list[int]]:
         """Proposals for each job, none of which can run past its pages, its end or the context."""

@@ -36,6 +36,9 @@ class ArmSummary:
     time_to_first_token: float | None  # seconds, median
     time_to_first_output_token: float | None  # seconds, median: the first token of the answer
     inter_token_latency: float | None  # seconds, median
+    draft_acceptance_thinking: float | None  # mean share; None without speculation
+    draft_acceptance_answer: float | None  # mean share
+    tokens_per_step: float | None  # mean; None without speculation
 
 
 def summarise(run: Run) -> tuple[ArmSummary, ...]:
@@ -75,4 +78,7 @@ def _arm(name: str, rows: Sequence[Row], estimate: Estimate | None) -> ArmSummar
         time_to_first_token=over("time_to_first_token", median),
         time_to_first_output_token=over("time_to_first_output_token", median),
         inter_token_latency=over("inter_token_latency", median),
+        draft_acceptance_thinking=over("draft_acceptance_thinking", mean),
+        draft_acceptance_answer=over("draft_acceptance_answer", mean),
+        tokens_per_step=over("tokens_per_step", mean),
     )

@@ -25,6 +25,11 @@ def count(value: float | None, noun: str) -> str | None:
     return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
+def share(value: float | None) -> str | None:
+    """A share as percent."""
+    return None if value is None else f"{100 * value:.0f} %"
+
+
 def interval(estimate: Estimate | None) -> str | None:
     """``92% (62–100%), n = 12``: the value, its 95 % interval, the problems it rests on."""
     if estimate is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.experiments import Run
 from workbench.experiments.summary import ArmSummary, summarise
 from workbench.experiments.wording import number
-from workbench.pages.numbers import count, interval, seconds
+from workbench.pages.numbers import count, interval, seconds, share
 from workbench.pages.page import Page, render
 from workbench.printable import one_line
 
@@ -90,6 +90,14 @@ def value(raw: object) -> str | None:
     return one_line(str(raw), _LONGEST)
 
 
+def _taken(arm: ArmSummary) -> str | None:
+    """What speculation brought, in thinking and answer."""
+    parts = {"thinking": arm.draft_acceptance_thinking, "answer": arm.draft_acceptance_answer}
+    told = [f"{share(part)} of the {name}" for name, part in parts.items() if part is not None]
+    step = f"{arm.tokens_per_step:.2g} tokens a step" if arm.tokens_per_step else None
+    return "; ".join(filter(None, [*told, step])) or None
+
+
 def _arm_row(arm: ArmSummary) -> dict[str, str | None]:
     unfinished = {
         "failed": arm.failed,
@@ -109,4 +117,5 @@ def _arm_row(arm: ArmSummary) -> dict[str, str | None]:
         "first token": seconds(arm.time_to_first_token),
         "first of the answer": seconds(arm.time_to_first_output_token),
         "between tokens": seconds(arm.inter_token_latency),
+        "proposals taken": _taken(arm),
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from workbench import telemetry
 from workbench.bench.gpu.bed import Bed
 from workbench.engines.base import Engine
 from workbench.errors import EngineError
@@ -28,6 +30,7 @@ class Steps:
     seconds: tuple[float, ...]  # of each step
     tokens: int  # of all requests in all steps
     context: float  # tokens behind a request, in the middle of it
+    joules: float | None = None  # a token, of the whole card; None: its driver does not tell
 
     def as_json(self) -> dict[str, Any]:
         """Rates and times; a step's time is the median."""
@@ -39,6 +42,7 @@ class Steps:
             "steps": len(self.seconds),
             "tokens": self.tokens,
             "context_tokens": self.context,
+            "joules_per_token": self.joules,
         }
 
 
@@ -88,19 +92,35 @@ def steps(
     Raises:
         EngineError: They do not all fit at once, or one of them failed or ended.
     """
+    with together(engine, asked, prompt) as batch, telemetry.watch(engine.spec.device) as readings:
+        before = batch.tokens
+        times = _timed(batch.step, count, seconds)
+        tokens = batch.tokens - before
+    behind = prompt + (before + tokens / 2) / len(asked)
+    return Steps(len(asked), tuple(times), tokens, behind, readings.energy_per_token(tokens))
+
+
+@contextmanager
+def together(engine: Engine, asked: Sequence[Request], prompt: int) -> Iterator[Batch]:
+    """Requests that all decode; they are cancelled at the end.
+
+    Args:
+        engine: Whose answers do not end by themselves.
+        asked: The requests.
+        prompt: Tokens of each prompt.
+
+    Raises:
+        EngineError: They do not all fit at once, or one of them failed or ended.
+    """
     _refuse_too_many(engine, asked, prompt)
-    batch = _Batch(engine, asked)
+    batch = Batch(engine, asked)
     try:
         batch.start()
         for _ in range(_WARM):
             batch.step()
-        before = batch.tokens
-        times = _timed(batch.step, count, seconds)
-        tokens = batch.tokens - before
+        yield batch
     finally:
         batch.cancel()
-    behind = prompt + (before + tokens / 2) / len(asked)
-    return Steps(len(asked), tuple(times), tokens, behind)
 
 
 def _timed(step: Callable[[], None], count: int, seconds: float) -> list[float]:
@@ -123,7 +143,7 @@ def _refuse_too_many(engine: Engine, asked: Sequence[Request], prompt: int) -> N
         )
 
 
-class _Batch:
+class Batch:
     """Requests under way together."""
 
     def __init__(self, engine: Engine, asked: Sequence[Request]) -> None:
@@ -132,6 +152,7 @@ class _Batch:
 
     @property
     def tokens(self) -> int:
+        """Of all of them, so far."""
         return sum(self._told.values())
 
     def start(self) -> None:
@@ -143,10 +164,16 @@ class _Batch:
         raise EngineError("Requests did not start.", remedy="Report what `bench gpu` wrote.")
 
     def step(self) -> None:
+        """One iteration.
+
+        Raises:
+            EngineError: One of them failed or ended.
+        """
         for ticket, event in self._engine.step():
             self._take(ticket, event)
 
     def cancel(self) -> None:
+        """End all that are left."""
         for ticket in self._told:
             self._engine.cancel(ticket)
         while self._engine.step():

@@ -20,7 +20,6 @@ from workbench.engines.reference import ReferenceEngine
 from workbench.evaluation.problems import arithmetic_suite
 from workbench.records import EngineSpec, Message, Mode, Request, Sampling
 
-_MOST = 160  # tokens of an answer
 _PIECE = 1  # ids read at once: a piece's own keys are not rounded yet when it attends to them
 
 
@@ -30,7 +29,7 @@ def parity(bed: Bed) -> Iterator[tuple[str, Any]]:
     The demo is trained, so its answers can be right or wrong; random weights have near
     ties everywhere, and say nothing here.
     """
-    asked = _requests(bed.sizes.texts)
+    asked = _requests(bed.sizes.texts, bed.sizes.answer)
     engine = bed.engine(_spec(bed, "fp16"))
     yield "attention", {"name": engine.spec.attention, "worst": _proven(engine)}
     said = answers(engine, asked)
@@ -51,10 +50,10 @@ def parity(bed: Bed) -> Iterator[tuple[str, Any]]:
     gc.collect()
 
 
-def _requests(count: int) -> list[Request]:
+def _requests(count: int, most: int) -> list[Request]:
     modes = list(Mode)
     return [
-        Request((Message("user", problem.prompt),), modes[i % 3], Sampling(max_tokens=_MOST))
+        Request((Message("user", problem.prompt),), modes[i % 3], Sampling(max_tokens=most))
         for i, problem in enumerate(arithmetic_suite(count))
     ]
 

@@ -8,7 +8,16 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from workbench.bench.gpu import ceiling, parity, speed
+from workbench.bench.gpu import (
+    ceiling,
+    footprint,
+    parity,
+    profile,
+    prompts,
+    ratios,
+    repeats,
+    speed,
+)
 from workbench.bench.gpu.bed import Bed
 from workbench.errors import InvalidInput
 
@@ -27,10 +36,19 @@ class Section:
 SECTIONS: Mapping[str, Section] = MappingProxyType(
     {
         "ceiling": Section("memory bandwidth of this card", 15, ceiling.ceiling),
-        "parity": Section("the demo beside transformers, each cache", 60, parity.parity),
+        "parity": Section("the embedded model beside transformers", 60, parity.parity),
         "speed-exl2": Section("tokens/s, EXL2", 90, partial(speed.speed, "exl2")),
-        "speed-gptq4": Section("tokens/s, GPTQ", 90, partial(speed.speed, "gptq4")),
+        "profile-exl2": Section("a decode step, EXL2", 30, partial(profile.profiled, "exl2")),
+        "prompts": Section("time to the first token", 40, prompts.first_tokens),
+        "repeats": Section("the same request again and again", 30, repeats.repeats),
+        "bare": Section("beside ExLlamaV2's own loop", 60, ratios.bare),
+        "sampler": Section("beside ExLlamaV2's own sampler", 60, ratios.sampler),
+        "recording": Section("recording on and off", 40, ratios.recording),
+        "memory": Section("memory at the longest context", 60, footprint.footprint),
         "speed-fp16": Section("tokens/s, fp16", 120, partial(speed.speed, "fp16")),
+        "profile-fp16": Section("a decode step, fp16", 30, partial(profile.profiled, "fp16")),
+        "transformers": Section("beside transformers", 60, ratios.transformers),
+        "speed-gptq4": Section("tokens/s, GPTQ", 90, partial(speed.speed, "gptq4")),
     }
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 FORMATS = ("exl2", "gptq4", "fp16")  # of the synthesised 8B
+MAIN = FORMATS[0]  # of what is measured of one format only
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Sizes:
 
     batches: tuple[int, ...] = (1, 4, 16, 64, 200)  # requests decoded together
     behind: int = 256  # tokens of prompt before the decode steps that are timed
-    steps: int = 96  # such steps at most …
+    steps: int = 128  # such steps at most …
     seconds: float = 4.0  # … and no more of them after so long
     rounds: int = 5  # of a ratio
     tokens: int = 96  # that every request of a ratio generates
@@ -23,9 +24,11 @@ class Sizes:
     prompt_rounds: int = 3
     context: int = 131_072  # of the memory section, tokens
     caches: tuple[str, ...] = ("fp16", "q8", "q6", "q4")
-    texts: int = 24  # of the parity section
+    texts: int = 24  # of the parity section …
+    answer: int = 160  # … and tokens that each is gone on with
     repeats: int = 20  # of the same greedy request
     profiled: int = 12  # decode steps
+    several: int = 16  # requests together, where a section takes one batch beside a single one
     copied: int = 2**31  # bytes, of the bandwidth section
     law: float = 0.02  # seconds a figure of the sampling law
     models: Mapping[str, str] = field(default_factory=dict)  # that stand in for synthesised ones
@@ -46,8 +49,10 @@ REHEARSAL = Sizes(
     context=2_048,
     caches=("fp16", "q4"),
     texts=4,
+    answer=24,
     repeats=3,
     profiled=2,
+    several=4,
     copied=2**22,
     law=0.0,
     models=MappingProxyType(dict.fromkeys(FORMATS, "demo")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +18,8 @@ import torch
 
 from workbench.engines import attention, portable
 from workbench.errors import EngineError
+
+_IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,12 @@ def _install_portable() -> None:
 
 
 def _import_library() -> Any:
+    """The library; one thread at a time, for what is set aside meanwhile is the process's own."""
+    with _IMPORTING:
+        return _imported()
+
+
+def _imported() -> Any:
     threads = torch.get_num_threads()
     said = io.StringIO()
     try:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.bench.gpu.record import read
-from workbench.bench.gpu.tables import Table, head, tables
+from workbench.bench.gpu.rows import Table
+from workbench.bench.gpu.tables import head, tables
 from workbench.errors import InvalidInput, WorkbenchError
 
 COMMITTED = Path(__file__).parents[1] / "records" / "gpu.json"

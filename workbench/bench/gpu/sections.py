@@ -16,7 +16,9 @@ from workbench.bench.gpu import (
     prompts,
     ratios,
     repeats,
+    speculating,
     speed,
+    tests,
 )
 from workbench.bench.gpu.bed import Bed
 from workbench.errors import InvalidInput
@@ -48,7 +50,9 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "speed-fp16": Section("tokens/s, fp16", 120, partial(speed.speed, "fp16")),
         "profile-fp16": Section("a decode step, fp16", 30, partial(profile.profiled, "fp16")),
         "transformers": Section("beside transformers", 60, ratios.transformers),
+        "speculation": Section("n-grams and a draft model", 60, speculating.speculation),
         "speed-gptq4": Section("tokens/s, GPTQ", 90, partial(speed.speed, "gptq4")),
+        "tests": Section("pytest -m gpu", 120, tests.tests),
     }
 )
 

@@ -30,6 +30,7 @@ class Sizes:
     profiled: int = 12  # decode steps
     several: int = 16  # requests together, where a section takes one batch beside a single one
     copied: int = 2**31  # bytes, of the bandwidth section
+    tests: str = "tests"  # folder or file whose tests are run
     law: float = 0.02  # seconds a figure of the sampling law
     models: Mapping[str, str] = field(default_factory=dict)  # that stand in for synthesised ones
 
@@ -54,6 +55,7 @@ REHEARSAL = Sizes(
     profiled=2,
     several=4,
     copied=2**22,
+    tests="tests/engines/test_attention_gpu.py",
     law=0.0,
     models=MappingProxyType(dict.fromkeys(FORMATS, "demo")),
 )

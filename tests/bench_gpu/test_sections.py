@@ -1,0 +1,171 @@
+"""What sections compute with: divergence, decode steps, the GPU's facts, a report of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from math import log
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from workbench.bench.gpu import machine, tests
+from workbench.bench.gpu.bed import Bed, Job, OutOfTime
+from workbench.bench.gpu.decoding import requests, steps
+from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
+from workbench.bench.gpu.sizes import REHEARSAL
+from workbench.errors import EngineError
+from workbench.experiments.latency_prompts import PromptWriter
+from workbench.records import EngineSpec, Mode
+
+# --- divergence ----------------------------------------------------------------------------------
+
+
+def test_logits_apart_by_hand() -> None:
+    theirs = [torch.tensor([[0.0, log(3.0)], [1.0, 0.0]])]
+    ours = [torch.tensor([[log(3.0), 0.0], [1.0, 0.0]])]
+    told = logits_apart(ours, theirs)
+    assert (told["positions"], told["equal_argmax"]) == (2, 0.5)
+    assert told["logit_difference_most"] == pytest.approx(log(3))
+    assert told["logit_difference_mean"] == pytest.approx(log(3) / 2)
+    kl = 0.75 * log(3) - 0.25 * log(3)  # p = (1/4, 3/4), q = (3/4, 1/4)
+    assert told["kl_most"] == pytest.approx(kl)
+    assert told["kl_mean"] == pytest.approx(kl / 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "place"),
+    [([1, 2], [1, 2], None), ([1, 2], [1, 3], 1), ([1, 2], [1, 2, 3], 2), ([], [], None)],
+)
+def test_the_first_divergent_token(one: list[int], other: list[int], place: int | None) -> None:
+    assert divergent(one, other) == place
+
+
+def test_ids_apart_tell_the_earliest_place() -> None:
+    told = ids_apart([[1, 2, 3], [1, 2, 4], [9]], [[1, 2, 3]] * 3)
+    assert told == {"answers": 3, "equal": 1 / 3, "first_divergent": 0}
+
+
+# --- decode steps --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    job = Job("cpu", REHEARSAL, tmp_path_factory.mktemp("models"))
+    with closing(Bed(job, lambda form, folder: None)) as made:
+        yield made
+
+
+def engine_and_writer(bed: Bed, **settings: Any) -> tuple[Any, PromptWriter]:
+    spec = EngineSpec(
+        model=str(bed.endless("demo")), device="cpu", cache_tokens=1024, max_batch=4, **settings
+    )
+    return bed.engine(spec), PromptWriter(spec, Mode.ON, 0)
+
+
+def test_decode_steps_count_every_request_once_a_step(bed: Bed) -> None:
+    engine, writer = engine_and_writer(bed)
+    found = steps(engine, requests(writer, 60, 3, 100), prompt=60, count=5, seconds=60.0)
+    assert (found.requests, len(found.seconds), found.tokens) == (3, 5, 15)
+    assert 60 < found.context < 80
+    assert engine.step() == [], "nothing is left under way"
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_it_starts(bed: Bed) -> None:
+    engine, writer = engine_and_writer(bed)
+    asked = requests(writer, 60, 4, 400)
+    with pytest.raises(EngineError, match="2,048 tokens of cache, and 1,024 fit"):
+        steps(engine, asked, prompt=60, count=5, seconds=60.0)
+    assert engine.step() == []
+
+
+def test_a_request_that_ends_early_spoils_no_figure(bed: Bed) -> None:
+    engine, writer = engine_and_writer(bed)
+    with pytest.raises(EngineError, match="ended before"):
+        steps(engine, requests(writer, 60, 1, 6), prompt=60, count=50, seconds=60.0)
+    assert engine.step() == []
+
+
+def test_the_open_engine_is_shared_by_equal_specifications(bed: Bed) -> None:
+    one, _ = engine_and_writer(bed)
+    assert engine_and_writer(bed)[0] is one
+    assert engine_and_writer(bed, context=512)[0] is not one
+
+
+def test_a_section_stops_when_its_time_is_over(bed: Bed) -> None:
+    bed.allow(60)
+    bed.check_time()
+    bed.allow(0)
+    with pytest.raises(OutOfTime):
+        bed.check_time()
+
+
+def test_a_model_is_written_once(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(form: str, folder: Path) -> None:
+        made.append(form)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+
+    sizes = type(REHEARSAL)()
+    with closing(Bed(Job("cpu", sizes, tmp_path), make)) as bed:
+        assert bed.model("exl2") == bed.model("exl2") == str(tmp_path / "exl2")
+    assert made == ["exl2"]
+    assert set(bed.made_in) == {"exl2"}
+
+
+# --- facts ---------------------------------------------------------------------------------------
+
+
+def test_what_the_driver_says_is_read() -> None:
+    line = "NVIDIA H200, 580.95.05, 9.0, 143771, 700.00, 1980, 3201, [N/A], Enabled, Enabled, 31"
+    assert machine.parsed(line) == {
+        "gpu": "NVIDIA H200",
+        "driver": "580.95.05",
+        "capability": "9.0",
+        "memory_mib": 143771.0,
+        "power_limit_watt": 700.0,
+        "clock_sm_most_mhz": 1980.0,
+        "clock_memory_most_mhz": 3201.0,
+        "clock_sm_set_mhz": None,
+        "ecc": "Enabled",
+        "persistence": "Enabled",
+        "temperature_c_before": 31.0,
+    }
+    assert machine.parsed("") == {}
+
+
+def test_the_command_has_no_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/workbench", "bench", "gpu"])
+    assert machine.command() == "workbench bench gpu"
+
+
+# --- the tests that need a GPU -------------------------------------------------------------------
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.a" name="good"/>
+<testcase classname="tests.a" name="bad"><failure message="1 == 2&#10;more"/></testcase>
+<testcase classname="tests.b" name="broken"><error message="no kernel">x</error></testcase>
+<testcase classname="tests.b" name="left"><skipped message="needs flash-attn">x</skipped></testcase>
+</testsuite></testsuites>"""
+
+
+def test_a_report_of_tests_is_read() -> None:
+    assert tests.read(REPORT) == {
+        "passed": 1,
+        "failed": 2,
+        "skipped": 1,
+        "not_passed": {
+            "tests.a::bad": "1 == 2",
+            "tests.b::broken": "no kernel",
+            "tests.b::left": "needs flash-attn",
+        },
+    }
+
+
+def test_without_the_tests_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="not beside the package"):
+        tests.ran(tmp_path, "tests", 60.0)

@@ -104,6 +104,7 @@ def _print(out: Console, document: dict[str, Any] | None, as_json: bool) -> None
         out.print(line, soft_wrap=True)
     for one in tables(document):
         out.print(f"\n{one.title}", style="bold")
-        out.print(table(one.heads, one.rows, right=range(1, len(one.heads))))
+        numbers = () if one.words else range(1, len(one.heads))
+        out.print(table(one.heads, one.rows, right=numbers))
     if as_json:
         print_json(document)

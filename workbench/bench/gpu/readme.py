@@ -55,7 +55,7 @@ def block(document: Mapping[str, Any] | None) -> str:
 
 def markdown(table: Table) -> str:
     """A table under its title in bold."""
-    rule = ["---", *["--:"] * (len(table.heads) - 1)]
+    rule = ["---", *["---" if table.words else "--:"] * (len(table.heads) - 1)]
     rows = [table.heads, rule, *table.rows]
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     return "\n".join([f"**{table.title}**", "", *lines])

@@ -20,6 +20,7 @@ class Table:
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: bool = False  # all columns are text
 
 
 def values(document: Mapping[str, Any], section: str) -> Mapping[str, Any]:

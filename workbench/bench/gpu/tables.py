@@ -65,7 +65,7 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
 
 
 def _lacking(document: Mapping[str, Any]) -> Table:
-    return Table("Not in it", ("section", "why"), tuple(_missing(document)))
+    return Table("Not in it", ("section", "why"), tuple(_missing(document)), words=True)
 
 
 def _missing(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -83,8 +83,10 @@ def _failures(name: str, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for label, value in given.items():
         if isinstance(value, Mapping) and "failed" in value:
             yield f"{name}, {label}", str(value["failed"])
-    for label, why in given.get("not_passed", {}).items():
-        yield label, str(why)
+    for test, why in given.get("failures", {}).items():
+        yield test, f"failed: {why}"
+    for why, count in given.get("skips", {}).items():
+        yield f"{name}, {count} of them", f"skipped: {why}"
 
 
 def _any_synthetic(document: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,7 +44,8 @@ def ran(root: Path, where: str, seconds: float) -> dict[str, Any]:
         seconds: After which they are stopped.
 
     Returns:
-        ``passed``, ``failed``, ``skipped``: counts; ``not_passed``: name -> why.
+        ``passed``, ``failed``, ``skipped``: counts; ``failures``: name -> why; ``skips``:
+        reason -> count.
 
     Raises:
         EngineError: They are not here, or pytest could not run them.
@@ -62,12 +64,13 @@ def read(report: str) -> dict[str, Any]:
     """A JUnit report of pytest as counts and reasons."""
     cases = list(ElementTree.fromstring(report).iter("testcase"))  # noqa: S314  (pytest's own)
     failed = {_name(case): _why(case, "failure", "error") for case in cases if _is(case, "failed")}
-    skipped = {_name(case): _why(case, "skipped") for case in cases if _is(case, "skipped")}
+    skipped = [_why(case, "skipped") for case in cases if _is(case, "skipped")]
     return {
         "passed": len(cases) - len(failed) - len(skipped),
         "failed": len(failed),
         "skipped": len(skipped),
-        "not_passed": failed | skipped,
+        "failures": failed,
+        "skips": dict(Counter(skipped)),
     }
 
 

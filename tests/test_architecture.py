@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("records",),
     ("thinking", "private", "telemetry"),
     ("codec", "chat", "sampling", "metrics", "counterfactual"),
-    ("models", "store"),
+    ("models", "store", "extension"),
     ("engines", "doctor"),
     ("stream",),
     ("session",),

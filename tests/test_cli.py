@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from workbench import __version__, experiments
 from workbench.cli import app, live, report
 from workbench.cli.app import run
-from workbench.doctor import Check
+from workbench.doctor import Check, Machine
 from workbench.engines.scripted import ScriptedEngine
 from workbench.errors import EngineError
 from workbench.experiments.execution import execute
@@ -461,6 +462,29 @@ def test_doctor_ends_badly_when_the_main_job_cannot_run(
     assert document(capsys.readouterr().out)["checks"][1]["remedy"] == "pip install it"
     monkeypatch.setattr("workbench.cli.doctor.checks", lambda: found[:1])
     assert run(["doctor"]) == 0
+
+
+def test_doctor_builds_the_extension_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["doctor", "--build"]) == 2
+    assert "nothing to build for" in capsys.readouterr().err
+    facts = Machine((3, 12, 0), "Linux", torch_sees_gpu=True)
+    built: list[bool] = []
+    monkeypatch.setattr("workbench.cli.doctor.checks", list)
+    monkeypatch.setattr("workbench.cli.doctor.probe", lambda: facts)
+    monkeypatch.setattr("workbench.cli.doctor.extension.build", lambda *_, anew: built.append(anew))
+    assert run(["doctor", "--build"]) == 0
+    facts = replace(facts, extension=tmp_path, extension_error="file too short")
+    assert run(["doctor", "--build"]) == 0
+    assert built == [False, True]  # what is broken is built anew
+    facts = replace(facts, extension_from="installed")
+    assert run(["doctor", "--build"]) == 2
+    assert "--force-reinstall" in capsys.readouterr().err
+    facts = replace(facts, extension_error=None)
+    assert run(["doctor", "--build"]) == 0
+    assert f"It is installed: {tmp_path}" in capsys.readouterr().out
+    assert len(built) == 2
 
 
 def test_report_passes_its_parameters_on(

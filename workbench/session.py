@@ -18,7 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
-from workbench.engines import Engine, open_engine
+from workbench.engines import Engine, LoadProgress, open_engine
 from workbench.errors import EngineError, WorkbenchError
 from workbench.records import Chunk, EngineSpec, Event, Failed, Finished, Request
 from workbench.stream import Stream
@@ -47,7 +47,7 @@ class Session:
     Args:
         engine: A specification to open, or a function that opens an engine; it is
             called on the worker thread.
-        progress: Called there with (modules read, modules in all) while a model loads.
+        progress: Told there how far the loading of a model is, see ``engines.LoadProgress``.
 
     The engine opens in the background: an error in opening it is raised by ``spec``
     and is the ``Failed`` event of every request.
@@ -57,7 +57,7 @@ class Session:
         self,
         engine: EngineSpec | Callable[[], Engine] | None = None,
         *,
-        progress: Callable[[int, int], None] | None = None,
+        progress: LoadProgress | None = None,
     ) -> None:
         asked = engine or EngineSpec()
         opens = _opening(asked, progress) if isinstance(asked, EngineSpec) else asked
@@ -241,7 +241,7 @@ class Session:
             self._engine.close()
 
 
-def _opening(spec: EngineSpec, progress: Callable[[int, int], None] | None) -> Callable[[], Engine]:
+def _opening(spec: EngineSpec, progress: LoadProgress | None) -> Callable[[], Engine]:
     if progress is None:
         return partial(open_engine, spec)
     return partial(open_engine, spec, progress)

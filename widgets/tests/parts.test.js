@@ -103,9 +103,11 @@ describe("model card", () => {
   });
   test("says how far loading is", () => {
     const { el, own, close } = shown(card, { ...told, loading: true });
-    own.calls["msg:custom"]({ k: "loading", read: [3, 12], seconds: 1.5 }, []);
+    own.calls["msg:custom"]({ k: "loading", read: [3, 12, "modules"], seconds: 1.5 }, []);
     expect(el.querySelector(".wb-status").textContent).toBe("Loading demo: 1.50 s, 3 of 12 modules");
     expect(el.querySelector("progress").value).toBe(3);
+    own.calls["msg:custom"]({ k: "loading", read: [5, 48, "objects"], seconds: 90 }, []);
+    expect(el.querySelector(".wb-status").textContent).toMatch(/^Building ExLlamaV2's extension, which is kept: .*, 5 of 48 objects$/);
     close();
   });
 });

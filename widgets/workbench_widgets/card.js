@@ -50,10 +50,11 @@ class Card {
   /** @param {any} m */
   take(m) {
     if (m.k !== "loading") return;
-    const [read, all] = m.read;
+    const [read, all, what] = m.read;
     put(this.bar, "max", all || null);
     put(this.bar, "value", all ? read : null);
-    this.busy(true, `Loading ${this.told.chosen.model}: ${seconds(m.seconds)}${all ? `, ${read} of ${all} modules` : ""}`);
+    const doing = what === "objects" ? "Building ExLlamaV2's extension, which is kept" : `Loading ${this.told.chosen.model}`;
+    this.busy(true, `${doing}: ${seconds(m.seconds)}${all ? `, ${read} of ${all} ${what}` : ""}`);
   }
 
   /** @param {boolean} loading @param {string} words */

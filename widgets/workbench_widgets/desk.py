@@ -21,7 +21,7 @@ class Desk:
         self.spec = spec or EngineSpec()
         self._calls: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self.read = (0, 0)  # modules of the model that is being loaded: read, and in all
+        self.read = (0, 0, "modules")  # how far the loading is: done, in all, and of what
         self._asked: EngineSpec | None = None
         self._session: Session | None = None
 
@@ -70,8 +70,8 @@ class Desk:
         with self._lock:
             self._close()
 
-    def _note(self, done: int, total: int) -> None:
-        self.read = (done, total)
+    def _note(self, done: int, total: int, what: str = "modules") -> None:
+        self.read = (done, total, what)
 
     def _close(self) -> None:
         session, self._session, self._asked = self._session, None, None

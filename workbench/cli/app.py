@@ -231,9 +231,14 @@ def models_fit(
 
 
 @about.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    build: Annotated[
+        bool, typer.Option("--build", help="Build ExLlamaV2's extension now, with progress.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """What this machine has, what is missing, and the command that mends it."""
-    _do("doctor.doctor", as_json=as_json)
+    _do("doctor.doctor", build=build, as_json=as_json)
 
 
 @about.command()

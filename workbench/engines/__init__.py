@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 
-from workbench.engines.base import Engine
+from workbench.engines.base import Engine, LoadProgress
 from workbench.engines.endpoint import api_key, base_url, refuse_settings
 from workbench.errors import InvalidInput
 from workbench.models.catalogue import locate
@@ -24,7 +24,7 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 _TELLING = ("exllama",)  # kinds whose loading takes a progress
 
-__all__ = ["KINDS", "Engine", "at_hand", "named", "open_engine"]
+__all__ = ["KINDS", "Engine", "LoadProgress", "at_hand", "named", "open_engine"]
 
 
 def at_hand(spec: EngineSpec) -> None:
@@ -57,13 +57,12 @@ def named(spec: EngineSpec) -> EngineSpec:
     return replace(spec, model=opened.model)
 
 
-def open_engine(spec: EngineSpec, progress: Callable[[int, int], None] | None = None) -> Engine:
+def open_engine(spec: EngineSpec, progress: LoadProgress | None = None) -> Engine:
     """Open the engine that a specification asks for.
 
     Args:
         spec: What to open.
-        progress: Called with (modules read, modules in all), by engines that say how far
-            the loading of their model is.
+        progress: Told by engines that say how far the loading of their model is.
 
     Raises:
         InvalidInput: There is no engine of that kind.

@@ -24,6 +24,20 @@ from typing import Protocol
 from workbench.records import EngineSpec, Event, Message, Request
 
 
+class LoadProgress(Protocol):
+    """Whoever is told how far the loading of a model is."""
+
+    def __call__(self, done: int, total: int, what: str = "modules") -> None:
+        """Take note.
+
+        Args:
+            done: So many are done …
+            total: … of so many.
+            what: ``modules`` of the model are read; or ``objects`` of ExLlamaV2's
+                extension are compiled, before a model is loaded for the first time.
+        """
+
+
 class Engine(Protocol):
     """A model that answers many requests at once, one iteration at a time."""
 

@@ -16,13 +16,14 @@ object or dict leaves this room. What it does to ExLlamaV2's habits:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
 from workbench.engines import loading
+from workbench.engines.base import LoadProgress
 from workbench.engines.failures import failure
 from workbench.engines.native_sampling import NativeRows
 from workbench.engines.prompts import opened, prompt_ids
@@ -63,16 +64,14 @@ class ExllamaEngine:
 
     Args:
         spec: What to load; ``None`` fields are chosen here.
-        progress: Called with (modules read, modules in all).
+        progress: Told how far the loading is.
 
     Raises:
         ModelError: The model folder cannot be loaded safely.
         EngineError: ExLlamaV2 cannot run here, or its attention fails the self-test.
     """
 
-    def __init__(
-        self, spec: EngineSpec, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def __init__(self, spec: EngineSpec, progress: LoadProgress | None = None) -> None:
         sampled = NativeRows if spec.sampler == "native" else Rows
         self._rows = sampled(lambda ticket: self._live[ticket])
         self._loaded = loading.load(spec, self._rows.hooks(), progress)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.engines import attention, natives, portable, proof, room, speculation
+from workbench.engines.base import LoadProgress
 from workbench.engines.prompts import room_for
 from workbench.errors import EngineError
 from workbench.models.catalogue import locate, revision_of
@@ -79,14 +80,14 @@ class Loaded:
 def load(
     spec: EngineSpec,
     hooks: Mapping[str, Callable[..., Any]],
-    progress: Callable[[int, int], None] | None = None,
+    progress: LoadProgress | None = None,
 ) -> Loaded:
-    """Load what ``spec`` asks for, saying how many of the model's modules are read.
+    """Load what ``spec`` asks for, saying how far it is.
 
     Args:
         spec: What to load.
         hooks: ``draw``, ``guess`` and ``free`` of ``generator.Generator``.
-        progress: Called with (modules read, modules in all).
+        progress: Told how far the loading is.
 
     Raises:
         ModelError: The folder is missing, damaged, or not what ExLlamaV2 reads rightly.
@@ -95,7 +96,7 @@ def load(
     folder = locate(spec.model, spec.revision)
     info = check(folder)
     tokenizer = Tokenizer.from_folder(folder)
-    runtime = natives.load(spec.device, spec.attention)
+    runtime = natives.load(spec.device, spec.attention, progress)
     context = min(spec.context or info.context, info.context)
     drafting = speculation.draft_folder(spec, tokenizer, context)
     resolved = _resolve(replace(spec, context=context), info, runtime, drafting)
@@ -176,7 +177,7 @@ def _load_weights(
     folder: Path,
     spec: EngineSpec,
     runtime: natives.Runtime,
-    progress: Callable[[int, int], None] | None,
+    progress: LoadProgress | None,
 ) -> tuple[Any, Any]:
     library = runtime.library
     config = library.ExLlamaV2Config(str(folder))

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import torch
 
+from workbench import extension
 from workbench.engines import attention, portable
+from workbench.engines.base import LoadProgress
 from workbench.errors import EngineError
 
 _IMPORTING = threading.Lock()
@@ -64,12 +70,21 @@ class Runtime:
             torch.cuda.synchronize(self.device)
 
 
-def load(device: str | None = None, attention_choice: str | None = None) -> Runtime:
+def load(
+    device: str | None = None,
+    attention_choice: str | None = None,
+    progress: LoadProgress | None = None,
+) -> Runtime:
     """Import ExLlamaV2 for a device.
+
+    The portable natives run where there is no GPU that torch can use, or where the user
+    asks for ``cpu``; never because the extension is broken. On a GPU there is no third
+    way: they compute in the memory of the CPU.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:0``; ``None`` takes the GPU when there is one.
         attention_choice: See ``attention.install``.
+        progress: Called with (done, in all, ``"objects"``) while the extension is built.
 
     Raises:
         EngineError: The device is not there, the extension cannot be loaded, or
@@ -83,6 +98,8 @@ def load(device: str | None = None, attention_choice: str | None = None) -> Runt
             "This process already runs ExLlamaV2 on the CPU.",
             remedy="Restart the kernel, and load the model on the GPU first.",
         )
+    else:
+        _provide_extension(progress)
     library = _import_library()
     if chosen == "cpu":
         portable.redirect()
@@ -119,6 +136,12 @@ def _install_portable() -> None:
         ) from error
 
 
+def _provide_extension(progress: LoadProgress | None) -> None:
+    toolkit = extension.cuda_home()
+    tell = None if progress is None else partial(progress, what="objects")
+    extension.provide(torch, toolkit, tell)
+
+
 def _import_library() -> Any:
     """The library; one thread at a time, for what is set aside meanwhile is the process's own."""
     with _IMPORTING:
@@ -129,17 +152,41 @@ def _imported() -> Any:
     threads = torch.get_num_threads()
     said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):  # it prints a warning about CPU builds of torch
-            library = import_module("exllamav2")
+        with contextlib.redirect_stdout(said), _without_broken_attention():
+            library = import_module("exllamav2")  # prints a warning about CPU builds of torch
             import_module("exllamav2.generator")
-    except Exception as error:  # a failed build raises whatever the compiler's wrapper raises
+    except Exception as error:  # whatever the libraries that it imports raise
         raise EngineError(
-            f"ExLlamaV2's extension could not be loaded: {_first_line(error)}",
+            f"ExLlamaV2 could not be imported: {_first_line(error)}",
             remedy="`workbench doctor` says what is missing and how to mend it.",
         ) from error
     finally:
         torch.set_num_threads(threads)
     return library
+
+
+@contextlib.contextmanager
+def _without_broken_attention() -> Iterator[None]:
+    """Keep a flash-attn that cannot be imported from breaking ExLlamaV2, which tries it.
+
+    Xformers is kept from it altogether: in paged mode it is never called.
+    """
+    hidden = {"EXLLAMA_NO_XFORMERS"}
+    broken = None if "exllamav2" in sys.modules else extension.flash_attn_error()
+    if broken is not None:
+        hidden.add("EXLLAMA_NO_FLASH_ATTN")
+        warnings.warn(
+            f"flash-attn cannot be imported ({broken}): torch's attention runs. "
+            "`workbench doctor` has the command that mends it.",
+            stacklevel=2,
+        )
+    ours = hidden - os.environ.keys()
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 def _first_line(error: Exception) -> str:

@@ -10,13 +10,13 @@ It needs the package nvidia-ml-py and NVIDIA's driver; without either nothing is
 thread is started, and every figure is ``None``.
 """
 
-from workbench.telemetry.nvml import Card, Sensor, cards, driver_version
+from workbench.telemetry.nvml import Gpu, Sensor, cards, driver_version
 from workbench.telemetry.readings import Reading, Readings
 from workbench.telemetry.shares import Shares
 from workbench.telemetry.watching import watch
 
 __all__ = [
-    "Card",
+    "Gpu",
     "Reading",
     "Readings",
     "Sensor",

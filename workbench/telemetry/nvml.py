@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Gpu:
     """A GPU, as its driver describes it."""
 
     name: str
@@ -81,7 +81,7 @@ def sensor(device: str | None = None) -> Iterator[Sensor | None]:
         yield None if handle is None else Sensor(nvml, handle)
 
 
-def cards() -> tuple[Card, ...] | None:
+def cards() -> tuple[Gpu, ...] | None:
     """This machine's GPUs by NVML; ``None``: it cannot be asked."""
     with _opened() as nvml:
         if nvml is None:
@@ -147,11 +147,11 @@ def _handle(nvml: Any, properties: Any) -> Any:
     return _told(nvml, lambda: nvml.nvmlDeviceGetHandleByPciBusId(place))
 
 
-def _card(nvml: Any, index: int) -> Card:
+def _card(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     capability = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Card(
+    return Gpu(
         name=_text(nvml.nvmlDeviceGetName(handle)),
         capability=(int(capability[0]), int(capability[1])),
         total=int(memory.total),

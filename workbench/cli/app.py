@@ -198,6 +198,31 @@ def models_info(
     _do("models.model_info", model=model, as_json=as_json)
 
 
+@models.command("synthesise")
+def models_synthesise(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    like: Annotated[str, typer.Option(help="A name of the list.")] = "nemotron-nano-8b",
+    form: Annotated[str, typer.Option("--format", help="fp16, gptq4 or exl2.")] = "fp16",
+    bits: Annotated[float, typer.Option("--bpw", help="Bits a weight, of exl2: 2 to 8.")] = 4.0,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Fewer than the model has, to try it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Random weights in the exact shape of a model: speed and memory are real, answers noise."""
+    _do(
+        "synthesise.synthesise",
+        folder=folder,
+        like=like,
+        form=form,
+        bits=bits,
+        layers=layers,
+        seed=seed,
+        as_json=as_json,
+    )
+
+
 @models.command("fit")
 def models_fit(
     model: Annotated[

@@ -30,7 +30,11 @@ def list_models(*, as_json: bool) -> None:
 
 def model_info(*, model: str, as_json: bool) -> None:
     """What a folder holds; what ExLlamaV2 would refuse is among the warnings."""
-    info = inspect(locate(model))
+    show_info(inspect(locate(model)), as_json=as_json)
+
+
+def show_info(info: ModelInfo, *, as_json: bool) -> None:
+    """What a folder holds, as a table or as one document."""
     if as_json:
         print_json(_plain(info))
         return

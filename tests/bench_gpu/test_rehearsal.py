@@ -109,8 +109,9 @@ def test_without_a_gpu_it_says_how_to_go_on(
 
 def test_the_device_is_profiled_by_kind(document: dict[str, Any]) -> None:
     for name in ("profile-exl2", "profile-fp16"):
-        for one in values(document, name).values():
-            host, device = one["host"], one["device"]
+        given = values(document, name)
+        for batch in (1, 4):
+            host, device = given[f"host_{batch}"], given[f"device_{batch}"]
             parts = [host[part] for part in host if part != "step_ms"]
             assert sum(parts) == pytest.approx(host["step_ms"])
             assert min(parts) >= 0

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.bench.gpu import machine, tests
+from workbench.bench.gpu import machine, tests, work
 from workbench.bench.gpu.bed import Bed, Job, OutOfTime
 from workbench.bench.gpu.decoding import requests, steps
 from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
+from workbench.bench.gpu.footprint import footprint
+from workbench.bench.gpu.sections import Section
 from workbench.bench.gpu.sizes import REHEARSAL
 from workbench.errors import EngineError
 from workbench.experiments.latency_prompts import PromptWriter
@@ -122,7 +124,7 @@ def test_a_model_is_written_once(tmp_path: Path) -> None:
 
 def test_what_the_driver_says_is_read() -> None:
     line = "NVIDIA H200, 580.95.05, 9.0, 143771, 700.00, 1980, 3201, [N/A], Enabled, Enabled, 31"
-    assert machine.parsed(line) == {
+    assert machine.parsed(tuple(machine._ASKED), line) == {
         "gpu": "NVIDIA H200",
         "driver": "580.95.05",
         "capability": "9.0",
@@ -130,12 +132,119 @@ def test_what_the_driver_says_is_read() -> None:
         "power_limit_watt": 700.0,
         "clock_sm_most_mhz": 1980.0,
         "clock_memory_most_mhz": 3201.0,
-        "clock_sm_set_mhz": None,
+        "clock_sm_mhz_before": None,
         "ecc": "Enabled",
         "persistence": "Enabled",
         "temperature_c_before": 31.0,
     }
-    assert machine.parsed("") == {}
+    assert machine.parsed(("name",), "") == {}
+
+
+def test_a_field_that_the_driver_does_not_know_takes_no_others_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def output(*words: str) -> str:
+        fields = words[1].removeprefix("--query-gpu=").split(",")
+        known = {"name": "NVIDIA L4", "power.limit": "72.00"}
+        return known.get(fields[0], "") if len(fields) == 1 else ""
+
+    monkeypatch.setattr(machine, "_output", output)
+    assert machine.gpu() == {"gpu": "NVIDIA L4", "power_limit_watt": 72.0}
+
+
+def test_without_its_tool_a_gpu_is_named_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_output", lambda *words: "")
+    told = {"name": "NVIDIA L4", "compute_capability": "8.9"}
+    monkeypatch.setattr(machine.environment, "gpu", lambda: told)
+    assert machine.gpu() == {"gpu": "NVIDIA L4", "capability": "8.9"}
+
+
+# --- a GPU's memory, pretended -------------------------------------------------------------------
+
+
+class Card:
+    """What torch tells of the memory of a GPU that is not there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+        self.allocated = self.peak = 0
+        told = {
+            "memory_allocated": lambda device: self.allocated,
+            "memory_reserved": lambda device: self.allocated,
+            "max_memory_allocated": lambda device: self.peak,
+            "mem_get_info": lambda device: (free - self.allocated, 2 * free),
+            "reset_peak_memory_stats": lambda device: None,
+            "empty_cache": lambda: None,
+            "synchronize": lambda *device: None,
+        }
+        for name, answer in told.items():
+            monkeypatch.setattr(torch.cuda, name, answer)
+
+
+@pytest.fixture
+def gpu_bed(tmp_path: Path) -> Bed:
+    return Bed(Job("cuda:0", REHEARSAL, tmp_path), lambda form, folder: None)
+
+
+def test_a_cache_is_no_larger_than_the_card_takes(
+    monkeypatch: pytest.MonkeyPatch, gpu_bed: Bed
+) -> None:
+    Card(monkeypatch, 2**33)
+    large = gpu_bed.spec("demo", requests=200, tokens=512)
+    assert large.cache_tokens == 401 * 256
+    Card(monkeypatch, 2**29)
+    assert gpu_bed.spec("demo", requests=200, tokens=512) is large, "asked once"
+    small = gpu_bed.spec("demo", requests=100, tokens=2048)
+    assert 256 < (small.cache_tokens or 0) < 100 * 2048
+    assert (small.cache_tokens or 0) % 256 == 0
+
+
+def test_memory_is_measured_from_where_it_began(
+    monkeypatch: pytest.MonkeyPatch, gpu_bed: Bed
+) -> None:
+    card = Card(monkeypatch, 2**33)
+    card.allocated = 1000
+
+    class Engine:
+        def close(self) -> None:
+            card.allocated = 1000
+
+    def opened(spec: EngineSpec) -> Engine:
+        card.allocated = 1000 + 11_000_000
+        return Engine()
+
+    def at_the_end(engine: Engine, tokens: int) -> None:
+        card.peak = 1000 + 26_000_000
+
+    monkeypatch.setattr("workbench.bench.gpu.bed.ExllamaEngine", opened)
+    monkeypatch.setattr("workbench.bench.gpu.footprint.at_the_end", at_the_end)
+    found = dict(footprint(gpu_bed))
+    assert set(found) == {"cache_fp16", "cache_q4"}
+    one = found["cache_fp16"]
+    assert (one["loaded_bytes"], one["peak_bytes"]) == (11_000_000, 26_000_000)
+    assert one["loaded_error"] == one["predicted_loaded_bytes"] / 11_000_000 - 1
+    assert one["left_after_closing_bytes"] == 0
+    assert one["cuda_context_bytes"] == 2**33
+
+
+def test_an_error_of_the_device_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, gpu_bed: Bed
+) -> None:
+    Card(monkeypatch, 2**33)
+
+    def broken(bed: Bed) -> Iterator[tuple[str, Any]]:
+        monkeypatch.setattr(torch.cuda, "synchronize", _raise)
+        yield "one", 1
+        _raise()
+
+    names = ["first", "second"]
+    monkeypatch.setattr(work, "SECTIONS", dict.fromkeys(names, Section("", 9, broken)))
+    told = list(work.work(names, gpu_bed, 60.0))
+    assert [one.dead for one in told if isinstance(one, work.Ended)] == [True]
+    assert {one.section for one in told} == {"first"}, "the next process does the rest"
+
+
+def _raise(*arguments: object) -> None:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 def test_the_command_has_no_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,7 @@ _ASKED: Mapping[str, str] = MappingProxyType(
         "power.limit": "power_limit_watt",
         "clocks.max.sm": "clock_sm_most_mhz",
         "clocks.max.mem": "clock_memory_most_mhz",
-        "clocks.applications.graphics": "clock_sm_set_mhz",
+        "clocks.sm": "clock_sm_mhz_before",
         "ecc.mode.current": "ecc",
         "persistence_mode": "persistence",
         "temperature.gpu": "temperature_c_before",
@@ -56,18 +56,30 @@ def facts(device: str) -> dict[str, Any]:
 
 
 def gpu() -> dict[str, Any]:
-    """The first GPU as torch and its driver describe it; what neither tells is ``None``."""
+    """The first GPU as its driver describes it, or else torch; what neither tells is ``None``.
+
+    torch is asked last: it opens a context on the card, whose memory would be counted.
+    """
+    told = parsed(tuple(_ASKED), _smi(*_ASKED))
+    for field in () if told else _ASKED:  # a field that this driver does not know fails all
+        told |= parsed((field,), _smi(field))
+    if told.get("gpu"):
+        return told
     known = environment.gpu() or {}
-    seen = {"gpu": known.get("name"), "capability": known.get("compute_capability")}
-    return seen | {"memory_bytes": known.get("memory_bytes")} | parsed(_ask())
+    return {"gpu": known.get("name"), "capability": known.get("compute_capability"), **told}
 
 
-def parsed(line: str) -> dict[str, Any]:
-    """A line of ``nvidia-smi --format=csv,noheader,nounits`` by our names."""
-    cells = [cell.strip() for cell in line.split(",")]
-    if len(cells) != len(_ASKED):
+def parsed(fields: Sequence[str], line: str) -> dict[str, Any]:
+    """A line of ``nvidia-smi --format=csv,noheader,nounits`` by our names.
+
+    Args:
+        fields: As it was asked for them.
+        line: Its first; the driver's word for a field that the card has not becomes ``None``.
+    """
+    cells = [cell.strip() for cell in line.split(",")] if line else []
+    if len(cells) != len(fields):
         return {}
-    told = zip(_ASKED.values(), cells, strict=True)
+    told = zip((_ASKED[field] for field in fields), cells, strict=True)
     return {name: cell if name in _TEXT else _number(cell) for name, cell in told}
 
 
@@ -91,10 +103,9 @@ def commit() -> str | None:
     return f"{name}+" if changed else name
 
 
-def _ask() -> str:
-    lines = _output(
-        "nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader,nounits"
-    ).splitlines()
+def _smi(*fields: str) -> str:
+    query = f"--query-gpu={','.join(fields)}"
+    lines = _output("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()
     return lines[0] if lines else ""
 
 

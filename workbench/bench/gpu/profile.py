@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,10 +21,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from workbench.bench.gpu import trace
-from workbench.bench.gpu.bed import Bed
+from workbench.bench.gpu.bed import Bed, attempt
 from workbench.bench.gpu.decoding import Batch, length, requests, together
 from workbench.bench.gpu.speed import spec_of
 from workbench.engines.exllama import ExllamaEngine
+from workbench.errors import EngineError
 from workbench.experiments.latency_prompts import PromptWriter
 from workbench.records import Mode
 
@@ -43,9 +45,8 @@ def profiled(form: str, bed: Bed) -> Iterator[tuple[str, Any]]:
         asked = requests(writer, prompt, batch, length(bed) - prompt, first=1000 * batch)
         with together(engine, asked, prompt) as running:
             host = _host(engine, running, _TIMED * bed.sizes.profiled, bed.device)
-            device = _device(engine, running, bed.sizes.profiled, bed.device)
-        idle = max(0.0, host["step_ms"] - device["busy_ms"])
-        yield f"batch_{batch}", {"host": host, "device": device | {"idle_ms": idle}}
+            yield f"host_{batch}", host
+            yield f"device_{batch}", attempt(partial(_device, bed, engine, running, host))
 
 
 def split(seconds: dict[str, float], steps: int) -> dict[str, float]:
@@ -85,7 +86,20 @@ def _host(engine: ExllamaEngine, running: Batch, steps: int, device: str) -> dic
     return split(seconds, steps)
 
 
-def _device(engine: ExllamaEngine, running: Batch, steps: int, device: str) -> dict[str, Any]:
+def _device(
+    bed: Bed, engine: ExllamaEngine, running: Batch, host: dict[str, float]
+) -> dict[str, Any]:
+    found = _traced(engine, running, bed.sizes.profiled, bed.device)
+    if bed.device != "cpu" and not trace.of_kernels(found):
+        raise EngineError(
+            "The profiler saw no kernels.",
+            remedy="Its library, CUPTI, may need a privilege here: see NVIDIA's ERR_NVGPUCTRPERM.",
+        )
+    told = trace.summary(trace.works(found), bed.sizes.profiled)
+    return told | {"idle_ms": max(0.0, host["step_ms"] - told["busy_ms"])}
+
+
+def _traced(engine: ExllamaEngine, running: Batch, steps: int, device: str) -> list[dict[str, Any]]:
     def marked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:
             with record_function(f"workbench.{name}"):
@@ -100,7 +114,7 @@ def _device(engine: ExllamaEngine, running: Batch, steps: int, device: str) -> d
             for _ in range(steps):
                 running.step()
             _wait(device)
-    return trace.summary(trace.works(_events(recorded)), steps)
+    return _events(recorded)
 
 
 def _events(recorded: Any) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ LAYOUT = 1
 
 Status = Literal["done", "failed", "out of time", "not run"]
 
-_SAME = ("rehearsal", "gpu", "driver", "torch", "exllamav2", "attention")  # facts of one record
+_SAME = ("rehearsal", "gpu", "driver", "torch", "exllamav2")  # facts of one record
 
 
 class Record:

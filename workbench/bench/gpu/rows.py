@@ -132,12 +132,13 @@ def ratios(document: Mapping[str, Any]) -> Table:
 def steps(document: Mapping[str, Any]) -> Table:
     """Where a decode step's time goes."""
     columns = {
-        f"{_name(document, form)}, {name.removeprefix('batch_')} at once": one
+        f"{_name(document, form)}, {batch} at once": {"host": given[f"host_{batch}"], "device": on}
         for form in FORMATS
-        for name, one in values(document, f"profile-{form}").items()
-        if "host" in one
+        for batch in (1, document["sizes"]["several"])
+        if f"host_{batch}" in (given := values(document, f"profile-{form}"))
+        for on in [given.get(f"device_{batch}", {})]
     }
-    kinds = dict.fromkeys(kind for one in columns.values() for kind in one["device"]["kinds"])
+    kinds = dict.fromkeys(k for one in columns.values() for k in one["device"].get("kinds", {}))
     rows = [
         *(_line(title, columns, "host", name) for name, title in _HOST.items()),
         *(_line(title, columns, "device", name) for name, title in _DEVICE.items()),
@@ -168,7 +169,7 @@ def _line(
 
 
 def _kind_line(kind: str, columns: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    cells = (_number(one["device"]["kinds"].get(kind)) for one in columns.values())
+    cells = (_number(one["device"].get("kinds", {}).get(kind)) for one in columns.values())
     return (f"device: {kind}", *cells)
 
 

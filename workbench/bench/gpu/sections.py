@@ -11,6 +11,7 @@ from typing import Any
 from workbench.bench.gpu import (
     ceiling,
     footprint,
+    library,
     parity,
     profile,
     prompts,
@@ -37,6 +38,7 @@ class Section:
 
 SECTIONS: Mapping[str, Section] = MappingProxyType(
     {
+        "library": Section("ExLlamaV2 and its extension", 600, library.library),
         "ceiling": Section("memory bandwidth of this card", 15, ceiling.ceiling),
         "parity": Section("the embedded model beside transformers", 60, parity.parity),
         "speed-exl2": Section("tokens/s, EXL2", 90, partial(speed.speed, "exl2")),

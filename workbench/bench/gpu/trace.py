@@ -67,6 +67,11 @@ def works(events: Sequence[Mapping[str, Any]]) -> list[Work]:
     return sorted(found, key=lambda work: work.start)
 
 
+def of_kernels(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a trace has what a device did, and not only what the host did."""
+    return any(event.get("cat") == "kernel" for event in events)
+
+
 def summary(found: Sequence[Work], steps: int) -> dict[str, Any]:
     """Milliseconds a step of every kind, the device's busy time and gaps, and the longest names.
 

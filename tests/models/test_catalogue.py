@@ -124,9 +124,8 @@ def test_the_hub_cache_lies_where_the_hub_library_puts_it(
 def test_a_model_that_must_be_fetched_says_how(machine: Path) -> None:
     with pytest.raises(ModelError) as caught:
         locate(NANO)
-    target = machine / "home" / "models" / NANO
     assert caught.value.message == "nemotron-nano-8b is not on this machine."
-    assert caught.value.remedy == f"Get it: hf download {REPOSITORY} --local-dir {target}"
+    assert caught.value.remedy == "Get it: workbench models get nemotron-nano-8b"
 
 
 def test_a_misspelt_name_gets_a_suggestion(machine: Path) -> None:

@@ -198,6 +198,23 @@ def models_info(
     _do("models.model_info", model=model, as_json=as_json)
 
 
+@models.command("get")
+def models_get(
+    model: Annotated[
+        str, typer.Argument(help="A name of the list, or ORGANISATION/NAME on the hub.")
+    ] = "nemotron-nano-8b",
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit; default: the main branch.")
+    ] = None,
+    bits: Annotated[
+        float | None, typer.Option("--bpw", help="EXL2 of so many bits, where there is a branch.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a model from the Hugging Face hub; cut short, it goes on when run again."""
+    _do("get.get", model=model, revision=revision, bits=bits, as_json=as_json)
+
+
 @models.command("synthesise")
 def models_synthesise(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],

@@ -10,6 +10,7 @@ Nothing here uses the network. A name is looked for in this order::
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,8 @@ from types import MappingProxyType
 from workbench.errors import ModelError
 from workbench.models.memory import Shape
 
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # ORGANISATION/NAME
+SOURCE = "source.json"  # in a folder that was downloaded: repository, commit, checksums
+REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # ORGANISATION/NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +111,25 @@ def locate(model: str, revision: str | None = None) -> Path:
 def local_models() -> dict[str, Path]:
     """The models that are on this machine, by the name ``locate`` takes."""
     here = {name: next(_candidates(name, None), None) for name in CATALOGUE}
-    own = {folder.name: folder for folder in sorted(models_folder().glob("*/"))}
+    own = {folder.name: folder for folder in sorted(models_folder().glob("[!.]*/"))}
     return {name: folder for name, folder in (here | own).items() if folder}
 
 
 def revision_of(folder: Path) -> str | None:
-    """The commit of a folder in the Hugging Face hub cache, ``None`` for any other."""
-    return folder.name if folder.parent.name == "snapshots" else None
+    """The commit of a folder that was downloaded, ``None`` for any other."""
+    if folder.parent.name == "snapshots":  # of the hub's cache
+        return folder.name
+    try:
+        commit = json.loads((folder / SOURCE).read_text(encoding="utf-8"))["commit"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return commit if isinstance(commit, str) else None
 
 
 def _candidates(model: str, revision: str | None) -> Iterator[Path]:
     """The folders that exist, best first."""
     entry = CATALOGUE.get(model)
-    repository = entry.repository if entry else _REPOSITORY.fullmatch(model) and model
+    repository = entry.repository if entry else REPOSITORY.fullmatch(model) and model
     if entry and entry.folder:
         yield entry.folder
     # os.path, unlike pathlib, only says no to names that are too long or hold a null byte.
@@ -158,7 +166,7 @@ def _not_found(model: str) -> ModelError:
     if entry and entry.repository:
         return ModelError(
             f"{model} is not on this machine.",
-            remedy=f"Get it: hf download {entry.repository} --local-dir {models_folder() / model}",
+            remedy=f"Get it: workbench models get {model}",
         )
     known = list(dict.fromkeys([*CATALOGUE, *local_models()]))
     near = get_close_matches(model, known, n=3, cutoff=0.5)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import InvalidInput
 from workbench.evaluation.benchmarks.benchmark import Source
-from workbench.printable import one_line
-
-_UNREACHABLE = "the hub cannot be reached"
-_NETWORK = "Try again with a network"
+from workbench.models.hub import UNREACHABLE, quiet, said, trouble
 
 
 def fetch(title: str, source: Source) -> Path:
@@ -49,21 +43,15 @@ def _download(title: str, source: Source) -> Path:
     if isinstance(kept, str):
         return Path(kept)
     try:
-        with _quiet():
+        with quiet():
             _reach(source)
             return Path(hf_hub_download(source.repository, source.file, **place))
-    except errors.GatedRepoError:
-        why, remedy = "its authors ask for consent", "Give it there, then `hf auth login`"
-    except errors.RepositoryNotFoundError:
-        why, remedy = "the hub does not show it to you", "Log in with `hf auth login`"
-    except errors.LocalEntryNotFoundError:
-        why, remedy = _UNREACHABLE, _NETWORK
-    except (errors.EntryNotFoundError, errors.RevisionNotFoundError):
+    except (errors.RemoteEntryNotFoundError, errors.RevisionNotFoundError):  # both are pinned by us
         why, remedy = "it is no longer there", "Update the workbench"
     except _UnreachableError as error:
-        why, remedy = f"{_UNREACHABLE} ({error})", _NETWORK
+        why, remedy = f"{UNREACHABLE} ({error})", "Try again with a network"
     except Exception as error:  # whatever a network, a proxy or a full disk brings
-        why, remedy = f"{type(error).__name__}: {_told(error)}", "Try again"
+        why, remedy = trouble(error)
     raise _refused(title, source, why, remedy)
 
 
@@ -90,23 +78,7 @@ def _reach(source: Source) -> None:
     except errors.OfflineModeIsEnabled:
         raise _UnreachableError("HF_HUB_OFFLINE is set") from None
     except Exception as error:  # of the network, by classes that differ with the hub's client
-        raise _UnreachableError(_told(error)) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the client's own words on stderr: what matters of them is in the error."""
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-def _told(error: Exception) -> str:
-    return one_line(str(error) or type(error).__name__, 160).rstrip(".")
+        raise _UnreachableError(said(error)) from error
 
 
 def _refused(title: str, source: Source, why: str, remedy: str) -> InvalidInput:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,13 @@ from workbench.bench.gpu.sizes import REHEARSAL
 from workbench.bench.sides import threads
 
 
-def sizes() -> dict[str, Any]:
-    return {one.name: getattr(REHEARSAL, one.name) for one in fields(REHEARSAL)}
-
-
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record of every section, done on this CPU with the embedded model."""
     folder = tmp_path_factory.mktemp("rehearsal")
     path = folder / "gpu.json"
     call = {"command": "workbench bench gpu --rehearse", "date": machine.now()}
-    begun = record.begun(path, machine.facts("cpu"), sizes(), call)
+    begun = record.begun(path, machine.facts("cpu"), asdict(REHEARSAL), call)
     job = Job("cpu", REHEARSAL, folder / "models")
     with threads(1):  # a second one only waits for its core
         running.run_here(begun, job, list(SECTIONS), seconds=600, tell=lambda message: None)

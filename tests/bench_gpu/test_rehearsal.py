@@ -122,7 +122,7 @@ def test_the_device_is_profiled_by_kind(document: dict[str, Any]) -> None:
 
 def test_a_prompt_four_times_as_long_takes_longer(document: dict[str, Any]) -> None:
     given = values(document, "prompts")
-    short, long = given["prompt_64"], given["prompt_512"]
+    short, long = given["prompt_160"], given["prompt_640"]
     assert 0 < short["least"] <= short["first_token_seconds"] <= short["most"]
     assert (short["rounds"], long["rounds"]) == (2, 2)
 

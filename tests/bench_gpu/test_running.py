@@ -74,7 +74,7 @@ def test_a_section_that_fails_takes_no_others_along(
 
 
 def test_a_call_without_time_begins_nothing(job: Job) -> None:
-    with closing(Bed(job, lambda form, folder: None)) as bed:
+    with closing(Bed(job, lambda *asked: None)) as bed:
         told = list(work.work(["ceiling", "parity"], bed, 1.0))
     assert [one.section for one in told if isinstance(one, Ended)] == ["ceiling", "parity"]
     assert {one.status for one in told if isinstance(one, Ended)} == {"out of time"}

@@ -17,7 +17,7 @@ from workbench.bench.gpu.decoding import requests, steps
 from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
 from workbench.bench.gpu.footprint import footprint
 from workbench.bench.gpu.sections import Section
-from workbench.bench.gpu.sizes import REHEARSAL
+from workbench.bench.gpu.sizes import REHEARSAL, Sizes
 from workbench.errors import EngineError
 from workbench.experiments.latency_prompts import PromptWriter
 from workbench.records import EngineSpec, Mode
@@ -56,7 +56,7 @@ def test_ids_apart_tell_the_earliest_place() -> None:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     job = Job("cpu", REHEARSAL, tmp_path_factory.mktemp("models"))
-    with closing(Bed(job, lambda form, folder: None)) as made:
+    with closing(Bed(job, lambda *asked: None)) as made:
         yield made
 
 
@@ -107,13 +107,12 @@ def test_a_section_stops_when_its_time_is_over(bed: Bed) -> None:
 def test_a_model_is_written_once(tmp_path: Path) -> None:
     made: list[str] = []
 
-    def make(form: str, folder: Path) -> None:
+    def make(sizes: Sizes, form: str, folder: Path) -> None:
         made.append(form)
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
 
-    sizes = type(REHEARSAL)()
-    with closing(Bed(Job("cpu", sizes, tmp_path), make)) as bed:
+    with closing(Bed(Job("cpu", REHEARSAL, tmp_path), make)) as bed:
         assert bed.model("exl2") == bed.model("exl2") == str(tmp_path / "exl2")
     assert made == ["exl2"]
     assert set(bed.made_in) == {"exl2"}
@@ -182,7 +181,7 @@ class Card:
 
 @pytest.fixture
 def gpu_bed(tmp_path: Path) -> Bed:
-    return Bed(Job("cuda:0", REHEARSAL, tmp_path), lambda form, folder: None)
+    return Bed(Job("cuda:0", REHEARSAL, tmp_path), lambda *asked: None)
 
 
 def test_a_cache_is_no_larger_than_the_card_takes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,7 @@ def _device(rehearse: bool) -> str:
 
 def _begun(path: Path, job: Job) -> record.Record:
     call = {"command": machine.command(), "date": machine.now()}
-    return record.begun(path, machine.facts(job.device), _sizes(job), call)
-
-
-def _sizes(job: Job) -> dict[str, Any]:
-    return {one.name: getattr(job.sizes, one.name) for one in fields(job.sizes)}
+    return record.begun(path, machine.facts(job.device), asdict(job.sizes), call)
 
 
 def _new() -> Path:

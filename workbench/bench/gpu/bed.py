@@ -47,7 +47,7 @@ class Bed:
         make: Writes the model of a format into a folder.
     """
 
-    def __init__(self, job: Job, make: Callable[[str, Path], None]) -> None:
+    def __init__(self, job: Job, make: Callable[[Sizes, str, Path], None]) -> None:
         self.job = job
         self.made_in: dict[str, float] = {}  # seconds, of the models written here
         self.loaded_in = 0.0  # seconds, of the engine that was opened last
@@ -91,17 +91,15 @@ class Bed:
     # --- models ---------------------------------------------------------------------------------
 
     def model(self, form: str) -> str:
-        """The folder or name of the model of a format, written first if it is not there.
+        """The folder of the model of a format, written first if it is not there.
 
         Raises:
             WorkbenchError: It cannot be written here.
         """
-        if form in self.sizes.models:
-            return self.sizes.models[form]
         folder = self.job.models / form
         if not (folder / "config.json").is_file():
             began = time.perf_counter()
-            self._make(form, folder)
+            self._make(self.sizes, form, folder)
             self.made_in[form] = time.perf_counter() - began
         return str(folder)
 

@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "speed-exl2": Section("tokens/s, EXL2", 90, partial(speed.speed, "exl2")),
         "profile-exl2": Section("a decode step, EXL2", 30, partial(profile.profiled, "exl2")),
         "prompts": Section("time to the first token", 40, prompts.first_tokens),
-        "repeats": Section("the same request again and again", 30, repeats.repeats),
+        "repeats": Section("the same request again and again", 60, repeats.repeats),
         "bare": Section("beside ExLlamaV2's own loop", 60, ratios.bare),
         "sampler": Section("beside ExLlamaV2's own sampler", 60, ratios.sampler),
         "recording": Section("recording on and off", 40, ratios.recording),

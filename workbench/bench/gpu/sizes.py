@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
+from workbench.models.memory import Shape
+
+LIKE = "nemotron-nano-8b"  # whose shape is measured
 FORMATS = ("exl2", "gptq4", "fp16")  # of the synthesised 8B
 MAIN = FORMATS[0]  # of what is measured of one format only
 
@@ -19,7 +20,7 @@ class Sizes:
     steps: int = 128  # such steps at most …
     seconds: float = 4.0  # … and no more of them after so long
     rounds: int = 5  # of a ratio
-    tokens: int = 96  # that every request of a ratio generates
+    tokens: int = 64  # that every request of a ratio generates
     prompts: tuple[int, ...] = (128, 2_048, 32_768)  # tokens, for the time to the first token
     prompt_rounds: int = 3
     context: int = 131_072  # of the memory section, tokens
@@ -32,20 +33,20 @@ class Sizes:
     copied: int = 2**31  # bytes, of the bandwidth section
     tests: str = "tests"  # folder or file whose tests are run
     law: float = 0.02  # seconds a figure of the sampling law
-    models: Mapping[str, str] = field(default_factory=dict)  # that stand in for synthesised ones
+    shape: Shape | None = None  # of the models; None: that of the 8B
 
 
 FULL = Sizes()
 
-# The demo stands in for every format, so that all of the code runs; its figures mean nothing.
+# Small models stand in for the 8B, so that all of the code runs; the figures mean nothing.
 REHEARSAL = Sizes(
     batches=(1, 4),
-    behind=64,
+    behind=160,
     steps=8,
     seconds=1.0,
     rounds=1,
     tokens=8,
-    prompts=(64, 512),
+    prompts=(160, 640),
     prompt_rounds=2,
     context=2_048,
     caches=("fp16", "q4"),
@@ -57,5 +58,14 @@ REHEARSAL = Sizes(
     copied=2**22,
     tests="tests/engines/test_attention_gpu.py",
     law=0.0,
-    models=MappingProxyType(dict.fromkeys(FORMATS, "demo")),
+    shape=Shape(
+        layers=2,
+        hidden=128,
+        intermediate=256,
+        heads=4,
+        kv_heads=2,
+        head_dim=32,
+        vocabulary=1024,
+        tied=False,
+    ),
 )

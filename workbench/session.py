@@ -18,7 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
-from workbench.engines import Engine, LoadProgress, open_engine
+from workbench.engines import Engine, LoadProgress, let_go, open_engine
 from workbench.errors import EngineError, WorkbenchError
 from workbench.records import Chunk, EngineSpec, Event, Failed, Finished, Request
 from workbench.stream import Stream
@@ -144,8 +144,10 @@ class Session:
         try:
             self._engine = self._open()
         except WorkbenchError as error:
+            let_go(error)
             self._problem = error
         except Exception as error:  # a library's; the user is told, the thread goes on answering
+            let_go(error)
             self._problem = _unexpected("The engine could not be opened", error)
         self._opened.set()
         while self._take_commands():

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from workbench.engines.base import Engine, LoadProgress
 from workbench.engines.endpoint import api_key, base_url, refuse_settings
+from workbench.engines.freeing import let_go
 from workbench.errors import InvalidInput
 from workbench.models.catalogue import locate
 from workbench.records import EngineSpec
@@ -24,7 +25,7 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 _TELLING = ("exllama",)  # kinds whose loading takes a progress
 
-__all__ = ["KINDS", "Engine", "LoadProgress", "at_hand", "named", "open_engine"]
+__all__ = ["KINDS", "Engine", "LoadProgress", "at_hand", "let_go", "named", "open_engine"]
 
 
 def at_hand(spec: EngineSpec) -> None:

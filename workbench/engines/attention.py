@@ -53,6 +53,16 @@ def install(module: Any, choice: str | None = None) -> str:
     return FLASH if use_flash else TORCH
 
 
+def forget(module: Any) -> None:
+    """Let go of the tensors of the last forward pass.
+
+    Args:
+        module: ``exllamav2.attn``.
+    """
+    if isinstance(module.flash_attn_with_kvcache, PagedAttention):
+        module.flash_attn_with_kvcache = PagedAttention()
+
+
 @torch.inference_mode()
 def forward(model: Any, cache: Any, ids: Tensor, past: list[int], pages: list[list[int]]) -> Tensor:
     """Logits ``(batch, n, vocabulary)`` of ids that follow ``past`` cached tokens."""

@@ -10,7 +10,8 @@ object or dict leaves this room. What it does to ExLlamaV2's habits:
 - every end-of-sequence id of the model stops a job, not only the first;
 - each job has its own settings and its own counter-based randomness;
 - times are read once an iteration, on one clock;
-- an exception fails the requests that were live, and the next request works.
+- an exception fails the requests that were live, and the next request works; memory
+  that ran out in a batch fails none: fewer are decoded at once from then on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 from workbench.engines import loading
 from workbench.engines.base import LoadProgress
 from workbench.engines.failures import failure
+from workbench.engines.freeing import let_go, out_of_memory
 from workbench.engines.native_sampling import NativeRows
 from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.rows import Rows
@@ -50,10 +52,13 @@ class _Live:
 
     ticket: int
     request: Request
-    job: Any  # workbench.engines.generator.Job
+    job: Any  # workbench.engines.jobs.Job
+    prompt: int  # ids, the opening's included
+    most: int  # tokens behind them
     tail: Tail
     submitted: float
     given: list[Chunk]  # the opening's, until they are told
+    told: int = 0  # tokens drawn for it and told, the stop token too
     started: bool = False
     prefilled: bool = False
     waiting: list[Event] = field(default_factory=list)  # to be told in the next step
@@ -75,7 +80,11 @@ class ExllamaEngine:
         sampled = NativeRows if spec.sampler == "native" else Rows
         self._rows = sampled(lambda ticket: self._live[ticket])
         self._loaded = loading.load(spec, self._rows.hooks(), progress)
-        self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
+        try:
+            self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
+        except BaseException:
+            self._loaded.close()
+            raise
         self.spec = replace(
             self._loaded.spec,
             template=self._format.label,
@@ -106,7 +115,8 @@ class ExllamaEngine:
         job = self._loaded.job(self._tickets, ids, most)
         began = time.perf_counter() if submitted is None else submitted
         self._loaded.generator.enqueue(job)
-        self._live[self._tickets] = _Live(self._tickets, request, job, tail, began, given)
+        live = _Live(self._tickets, request, job, len(ids), most, tail, began, given)
+        self._live[live.ticket] = live
         return self._tickets
 
     def step(self) -> list[tuple[int, Event]]:
@@ -120,7 +130,7 @@ class ExllamaEngine:
             with self._loaded.runtime.threads():
                 results = generator.iterate()
         except Exception as error:  # anything may come out of native code
-            return events + self._fail(error)
+            return events + self._recover(error)
         now = time.perf_counter()
         for result in results:
             events += self._prompt_events(result, began, now)
@@ -178,7 +188,8 @@ class ExllamaEngine:
             live.started = True
             length = live.job.prompt_ids.shape[-1]
             events.append(Started(began - live.submitted, length, live.job.reused_tokens))
-        if result["stage"] == "prefill" and result["curr_progress"] < result["max_progress"]:
+        reading = result["stage"] == "prefill" and not live.prefilled
+        if reading and result["curr_progress"] < result["max_progress"]:
             total = live.job.prompt_ids.shape[-1]  # the generator leaves the last token out
             events.append(Progress(now - live.submitted, result["curr_progress"], total))
         return [(live.ticket, event) for event in events]
@@ -195,6 +206,7 @@ class ExllamaEngine:
 
     def _token_events(self, live: _Live, token: Any, now: float) -> list[Event]:
         news: list[Event] = self._prefill_end(live)
+        live.told += 1
         stopped = token.id in live.job.stop_tokens
         if not stopped:
             t = now - live.submitted
@@ -219,13 +231,42 @@ class ExllamaEngine:
         start: list[Event] = [] if live.started else [Started(t, live.job.prompt_ids.shape[-1])]
         return [*start, *_rest(live, t), Finished(t, reason)]
 
-    def _fail(self, error: Exception) -> list[tuple[int, Event]]:
-        """End every live request with the error, and leave the generator usable."""
-        self._loaded.generator.reset()
+    def _recover(self, error: Exception) -> list[tuple[int, Event]]:
+        """Leave the generator usable; end the requests that cannot go on.
+
+        Memory that ran out with several under way ends none: from now on half as many are
+        decoded at once, and each goes on with its next token, for which everything before
+        is read once more. With one under way it ends that one, not those that wait. Any
+        other error ends them all.
+        """
+        generator = self._loaded.generator
+        active = [job.ticket for job in generator.active_jobs]
+        generator.reset()
+        self._loaded.runtime.forget()
+        let_go(error)
         self._rows.broken.clear()
+        failed = [ticket for ticket, live in self._live.items() if not live.waiting]
+        if active and out_of_memory(error):
+            generator.max_batch_size = max(1, len(active) // 2)
+            failed = active if len(active) == 1 else []
         now = time.perf_counter()
-        live, self._live = self._live, {}
-        return [event for one in live.values() for event in _failing(one, error, now)]
+        events: list[tuple[int, Event]] = []
+        for ticket in failed:
+            events += _failing(self._live.pop(ticket), error, now)
+        for ticket in dict.fromkeys([*active, *self._live]):  # in the order of their turns
+            self._again(ticket)
+        return events
+
+    def _again(self, ticket: int) -> None:
+        """Queue a live request once more, behind what it has told."""
+        live = self._live.get(ticket)
+        if live is None or live.waiting:
+            return
+        old, told = live.job, live.told
+        ids = old.sequences[0].sequence_ids.torch()[0, : live.prompt + told].tolist()
+        live.job = self._loaded.job(ticket, ids, live.most - told)
+        live.job.tokens, live.job.numbers = told, old.numbers
+        self._loaded.generator.enqueue(live.job)
 
     def _break(self, now: float) -> list[tuple[int, Event]]:
         """Fail the requests whose logits were unusable in this step."""

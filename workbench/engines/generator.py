@@ -148,18 +148,22 @@ class Generator(ExLlamaV2DynamicGenerator):  # type: ignore[misc]
         others' tokens.
         """
         whole: int = self.max_chunk_size
-        left = whole
+        try:
+            self._prefill_up_to(whole, results)
+        finally:
+            self.max_chunk_size = whole
+
+    def _prefill_up_to(self, left: int, results: list[Any]) -> None:
         for job in self.active_jobs:
             sequence = job.sequences[0]
             if sequence.prefill_complete:
                 continue
             self.max_chunk_size = left // self.page_size * self.page_size
             if not self.max_chunk_size:
-                break
+                return
             before = sequence.kv_position - job.reused_tokens
             job.prefill(results)
             left -= sequence.kv_position - job.reused_tokens - before
-        self.max_chunk_size = whole
 
     def _propose(self, jobs: list[Job]) -> list[list[int]]:
         """Proposals for each job, none of which can run past its pages, its end or the context."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from workbench.engines import attention, natives, portable, proof, room, speculation
 from workbench.engines.base import LoadProgress
+from workbench.engines.freeing import free_unused, let_go, out_of_memory
 from workbench.engines.prompts import room_for
 from workbench.errors import EngineError
 from workbench.models.catalogue import locate, revision_of
@@ -66,15 +66,14 @@ class Loaded:
         return torch.cat(parts, dim=1)[0, :, : self.generator.vocabulary]
 
     def close(self) -> None:
-        """Free weights and cache."""
-        self.generator.model.unload()
-        if self.generator.draft_model is not None:
-            self.generator.draft_model.unload()
-        self.generator.model = self.generator.cache = None
-        self.generator.draft_model = self.generator.draft_cache = self.generator.drafter = None
-        gc.collect()
-        if not self.runtime.portable:
-            torch.cuda.empty_cache()
+        """Free weights and cache, whoever still holds the engine, a job or the generator."""
+        generator, self.generator = self.generator, None
+        for model in filter(None, (generator.model, generator.draft_model)):
+            model.unload()
+        generator.__dict__.clear()
+        self.runtime.forget()
+        del generator
+        free_unused()
 
 
 def load(
@@ -104,18 +103,34 @@ def load(
         beside = _beside(drafting)
         room.refuse_too_large(subject(str(folder)), resolved, runtime.free(), beside)
     try:
-        with runtime.threads():
-            model, cache = _load_weights(folder, resolved, runtime, progress)
-            _prove(model, cache, resolved, info, runtime)
-            parts = _load_weights(drafting, resolved, runtime, None) if drafting else (None, None)
-    except torch.cuda.OutOfMemoryError as error:
-        raise EngineError(
-            "The model and its cache do not fit in the GPU's memory.",
-            remedy="Free the GPU, or choose a smaller context, cache or quantization.",
-        ) from error
-    generator = _generator((model, cache), parts, resolved, runtime, tokenizer, hooks)
+        generator = _loaded(folder, drafting, resolved, info, runtime, tokenizer, hooks, progress)
+    except BaseException as error:
+        runtime.forget()
+        let_go(error)  # whoever keeps it would keep what was loaded so far
+        if not out_of_memory(error):
+            raise
+        free = None if runtime.portable else runtime.free()
+        raise room.ran_out(subject(str(folder)), resolved, free, _beside(drafting)) from None
     longest = min(resolved.context or 0, resolved.cache_tokens or 0)
     return Loaded(folder, tokenizer, resolved, longest, info.eos_ids, generator, runtime)
+
+
+def _loaded(
+    folder: Path,
+    drafting: Path | None,
+    spec: EngineSpec,
+    info: ModelInfo,
+    runtime: natives.Runtime,
+    tokenizer: Tokenizer,
+    hooks: Mapping[str, Callable[..., Any]],
+    progress: LoadProgress | None,
+) -> Any:
+    """The generator; only here are there variables that hold what is loaded."""
+    with runtime.threads():
+        model, cache = _load_weights(folder, spec, runtime, progress)
+        _prove(model, cache, spec, info, runtime)
+        parts = _load_weights(drafting, spec, runtime, None) if drafting else (None, None)
+    return _generator((model, cache), parts, spec, runtime, tokenizer, hooks)
 
 
 def _resolve(

@@ -64,6 +64,12 @@ class Runtime:
         free: int = torch.cuda.mem_get_info(self.device)[0]
         return free + unused
 
+    def forget(self) -> None:
+        """Let go of the tensors of the last forward pass."""
+        attention.forget(self.library.attn)
+        if self.portable:
+            portable.forget()
+
     def synchronize(self) -> None:
         """Wait until the device has done what was asked of it."""
         if not self.portable:

@@ -84,6 +84,11 @@ def installed() -> bool:
     return isinstance(sys.modules.get(NAME), Natives)
 
 
+def forget() -> None:
+    """Let go of the tensors of the last forward pass."""
+    sys.modules[NAME].rope_.forget()
+
+
 def redirect() -> None:
     """Point ExLlamaV2's device helpers at the CPU; call after importing it.
 

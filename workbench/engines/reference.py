@@ -7,7 +7,6 @@ runs one forward pass a request, which is simple and slow.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from workbench.engines.drawing import row_for
 from workbench.engines.failures import failure
+from workbench.engines.freeing import free_unused
 from workbench.engines.prompts import opened, prompt_ids
 from workbench.engines.reference_loading import import_library, load_model, resolve
 from workbench.engines.tail import Tail, tail_for
@@ -142,9 +142,7 @@ class ReferenceEngine:
         """See ``Engine.close``."""
         self._live.clear()
         self._model = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_unused()
 
     # --- beyond the protocol --------------------------------------------------------------------
 

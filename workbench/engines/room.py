@@ -41,21 +41,52 @@ def refuse_too_large(
     Raises:
         EngineError: It does not fit; the remedy names the longest context that does.
     """
-    context, tokens = spec.context or of.context, spec.cache_tokens or PAGE
-    use = Use(context, tokens, spec.cache, spec.max_batch)
-    parts = of.plan(use).parts() | ({"draft model": beside.plan(use).loaded} if beside else {})
-    needed = sum(parts.values())
+    needed, told = _in_words(of, spec, beside)
     if needed <= free:
         return
-    told = ", ".join(f"{name} {_gib(size)}" for name, size in parts.items() if size)
     raise EngineError(
         f"{of.name} would take {_gib(needed)} GiB on the GPU ({told}), and {_gib(free)} are free.",
         remedy=_remedy(of, spec, free),
     )
 
 
+def ran_out(
+    of: Subject, spec: EngineSpec, free: int | None, beside: Subject | None = None
+) -> EngineError:
+    """The refusal of a load that ran out of memory all the same, with its plan.
+
+    Args:
+        of: The model.
+        spec: Resolved.
+        free: Bytes that are free on the GPU now; ``None``: there is no GPU.
+        beside: A draft model, with a cache as large.
+    """
+    needed, told = _in_words(of, spec, beside)
+    where = "this machine" if free is None else "the GPU"
+    now = "" if free is None else f", and {_gib(free)} are free now"
+    return EngineError(
+        f"The memory ran out while {of.name} was loaded: it was to take about {_gib(needed)} GiB "
+        f"on {where} ({told}){now}.",
+        remedy=_remedy(of, spec, free or 0),
+    )
+
+
+def _in_words(of: Subject, spec: EngineSpec, beside: Subject | None) -> tuple[int, str]:
+    """Bytes in all, and the parts in GiB."""
+    context, tokens = spec.context or of.context, spec.cache_tokens or PAGE
+    use = Use(context, tokens, _planned(spec.cache), spec.max_batch)
+    parts = of.plan(use).parts() | ({"draft model": beside.plan(use).loaded} if beside else {})
+    told = ", ".join(f"{name} {_gib(size)}" for name, size in parts.items() if size)
+    return sum(parts.values()), told
+
+
+def _planned(cache: str) -> str:
+    """The cache type that a plan knows; that of the portable natives is twice as wide."""
+    return "fp16" if cache == "fp32" else cache
+
+
 def _remedy(of: Subject, spec: EngineSpec, free: int) -> str:
-    longest = of.largest(Use(PAGE, PAGE, spec.cache, 1), free)
+    longest = of.largest(Use(PAGE, PAGE, _planned(spec.cache), 1), free)
     if longest is None:
         return "Free the GPU, or take weights with fewer bits: `workbench models fit` compares."
     return f"Use --context {longest} or less, or a smaller cache type; or free the GPU."

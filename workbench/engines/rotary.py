@@ -34,6 +34,10 @@ class Rotation:
     def __init__(self) -> None:
         self._angles: _Angles | None = None
 
+    def forget(self) -> None:
+        """Let go of the last forward pass."""
+        self._angles = None
+
     def __call__(
         self,
         x: Tensor,

@@ -16,6 +16,7 @@ from workbench.bench.gpu.bed import Bed, Job, OutOfTime
 from workbench.bench.gpu.decoding import requests, steps
 from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
 from workbench.bench.gpu.footprint import footprint
+from workbench.bench.gpu.models import make
 from workbench.bench.gpu.sections import Section
 from workbench.bench.gpu.sizes import REHEARSAL, Sizes
 from workbench.errors import EngineError
@@ -107,12 +108,12 @@ def test_a_section_stops_when_its_time_is_over(bed: Bed) -> None:
 def test_a_model_is_written_once(tmp_path: Path) -> None:
     made: list[str] = []
 
-    def make(sizes: Sizes, form: str, folder: Path) -> None:
+    def pretended(sizes: Sizes, form: str, folder: Path) -> None:
         made.append(form)
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
 
-    with closing(Bed(Job("cpu", REHEARSAL, tmp_path), make)) as bed:
+    with closing(Bed(Job("cpu", REHEARSAL, tmp_path), pretended)) as bed:
         assert bed.model("exl2") == bed.model("exl2") == str(tmp_path / "exl2")
     assert made == ["exl2"]
     assert set(bed.made_in) == {"exl2"}
@@ -181,7 +182,7 @@ class Card:
 
 @pytest.fixture
 def gpu_bed(tmp_path: Path) -> Bed:
-    return Bed(Job("cuda:0", REHEARSAL, tmp_path), lambda *asked: None)
+    return Bed(Job("cuda:0", REHEARSAL, tmp_path), make)
 
 
 def test_a_cache_is_no_larger_than_the_card_takes(

@@ -14,6 +14,8 @@ import pytest
 from workbench.cli.app import run
 from workbench.report.notebooks import start
 
+LEADS = "--LabApp.default_url=/lab/tree/0_start.ipynb"
+
 
 @pytest.fixture
 def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], Any]]:
@@ -24,6 +26,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[s
         return 0
 
     monkeypatch.setattr("subprocess.call", call)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return found
@@ -33,7 +36,7 @@ def test_the_notebook_is_put_there_once_and_opened(called: list[Any], tmp_path: 
     assert run(["lab", "--port", "9000", "--no-browser"]) == 0
     ((command, environment),) = called
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert command[3:] == ["0_start.ipynb", "--port=9000", "--no-browser"]
+    assert command[3:] == ["0_start.ipynb", LEADS, "--port=9000", "--no-browser"]
     assert (tmp_path / "0_start.ipynb").read_bytes() == start().read_bytes()
     first = Path(environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
     told = json.loads((first / "labconfig" / "default_setting_overrides.json").read_text())
@@ -41,6 +44,14 @@ def test_the_notebook_is_put_there_once_and_opened(called: list[Any], tmp_path: 
     (tmp_path / "0_start.ipynb").write_text("mine")
     assert run(["lab"]) == 0
     assert (tmp_path / "0_start.ipynb").read_text() == "mine"
+
+
+def test_root_of_a_container_gets_it_too(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert run(["lab"]) == 0
+    assert called[0][0][3:] == ["0_start.ipynb", LEADS, "--allow-root"]
 
 
 def test_another_folder_is_made_and_a_checkouts_own_notebook_is_taken(

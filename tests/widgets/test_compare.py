@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from workbench_widgets import Compare, Desk, Xray
+from workbench_widgets import Arm, Compare, Desk, Xray
 from workbench_widgets.xray import columns_of
 
 import workbench as wb
@@ -78,6 +77,103 @@ def test_a_stored_run_opens_in_the_same_view() -> None:
     assert [arm["s"] for arm in again.tell()["arms"]] == [arm["s"] for arm in part.tell()["arms"]]
     assert again.tell()["opened"]["problems"] == ["asked"]
     assert again.tell()["form"]["prompt"] == "1+1?"
+
+
+def test_arms_differ_in_engine_model_and_sampling(model_folder: Path) -> None:
+    """The same greedy text from two engines; another model beside them; each stored as asked."""
+    arms = (
+        Arm(wb.Mode.OFF, max_tokens=12),
+        Arm(wb.Mode.OFF, max_tokens=12, kind="reference"),
+        Arm(wb.Mode.OFF, temperature=1.5, top_k=5, max_tokens=12, model=str(model_folder)),
+    )
+    part = Compare("What is 1 + 2?", arms, expected="3").ask()
+    part.wait()
+    told = part.tell()
+    first, second, third = told["arms"]
+    assert [one["end"]["reason"] in ("stop", "length") for one in told["arms"]] == [True] * 3
+    assert first["s"] == second["s"] != third["s"]
+    assert [one["name"] for one in told["arms"]] == [
+        "off · demo · exllama",
+        "off · demo · reference",
+        f"off · {model_folder} · exllama"[:80],
+    ]
+    assert third["asked"] == "temperature 1.5, top-k 5"
+    stored = Compare.of(str(part.run_id)).tell()
+    asked = [(arm["kind"], arm["model"], arm["top_k"]) for arm in stored["form"]["arms"]]
+    assert asked == [
+        ("exllama", "demo", 0),
+        ("reference", "demo", 0),
+        ("exllama", str(model_folder), 5),
+    ]
+
+
+def test_an_arm_of_another_engine_leaves_the_first_one_s_settings() -> None:
+    own = EngineSpec(model="/m", revision="r", cache="q8", context=512)
+    assert Arm().spec(own) == own
+    assert Arm(model="/n").spec(own) == EngineSpec(model="/n", cache="q8", context=512)
+    assert Arm(kind="reference").spec(own) == EngineSpec("reference", "/m")
+    remote = Arm(kind="remote", model="nim", endpoint="http://localhost:1/v1").spec(own)
+    assert remote == EngineSpec("remote", "nim", endpoint="http://localhost:1/v1")
+    assert Arm().spec(remote) == remote
+
+
+def test_an_engine_that_cannot_be_asked_is_told_under_the_part() -> None:
+    part = Compare("1+1?", (Arm(kind="remote", model="x"),)).ask()
+    part.wait()
+    assert "needs an endpoint" in str(part._problem)
+    heard(part, do="run", form=part.tell()["form"] | {"arms": [{"mode": "on", "kind": "psychic"}]})
+    assert "no engine called 'psychic'" in str(part._problem)
+
+
+def test_every_sample_and_every_arm_of_a_stored_run_is_reached() -> None:
+    problems = [wb.Problem(name, "2+2?", "2") for name in ("a", "b")]
+    plan = wb.sweep(problems, temperature=[0, 0.5, 1, 2], replicates=2)
+    with Scripted().session(EngineSpec()) as session:
+        run = wb.execute(plan, session=session)
+    part = Compare.of(run)
+    at = part.tell()["opened"]
+    assert (at["problems"], at["samples"], at["arms"]) == (["a", "b"], [0, 1], 4)
+    assert len(part.sides) == 3
+    heard(part, do="open", run=run.id, problem="b", sample=1, first=3)
+    (last,) = part.sides
+    assert (last.cell.problem.id, last.cell.sample) == ("b", 1)  # type: ignore[union-attr]
+    assert last.cell.request.sampling.temperature == 2
+    heard(part, do="open", run=run.id, problem="b", sample=1)
+    assert [side.cell.sample for side in part.sides] == [0, 1, 1], "greedy was asked once"
+
+
+def test_however_many_runs_there_are_all_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = asked()
+    runs = [str(part.run_id)]
+    for _ in range(4):
+        part.ask().wait()
+        runs.insert(0, str(part.run_id))
+    monkeypatch.setattr("workbench_widgets.history._PAGE", 2)
+    skip: int | None = 0
+    found: list[str] = []
+    while skip is not None:
+        page = heard(part, do="history", skip=skip)[-1]
+        assert len(page["runs"]) <= 2
+        found += [run["id"] for run in page["runs"]]
+        skip = page["older"]
+    assert found == runs
+
+
+def test_a_session_that_is_closed_under_a_part_ends_its_answers() -> None:
+    """As by the model card's Unload, or a cell that closes it: what came is kept, nothing spins."""
+    desk = Desk()
+    part = Compare("What is 47 + 38 - 12?", ("on",), desk=desk).ask()
+    until = time.monotonic() + 60
+    while not part.sides[0].delta() and time.monotonic() < until:
+        time.sleep(0.005)
+    desk.close()
+    part.wait()
+    told = part.tell()
+    assert told["status"] == "done"
+    assert told["arms"][0]["end"]["reason"] in ("cancelled", "stop")
+    assert wb.load(str(part.run_id)).generations[0].end is not None
+    part.ask().wait()
+    assert part.tell()["arms"][0]["end"] == {"reason": "stop"}, "the next wish opens it again"
 
 
 def test_one_arm_is_asked_again_and_the_other_stays() -> None:
@@ -168,27 +264,3 @@ def test_the_x_ray_has_a_row_a_token_and_the_whole_text() -> None:
     assert len(alternatives) == 10
     assert alternatives[0]["id"] == generation.ids[5]
     part.desk.close()
-
-
-CELLS = """
-import workbench as wb
-from workbench.metrics import token_times
-from workbench.engines.scripted import ScriptedEngine
-from workbench.session import Session
-from workbench_widgets import Compare, Desk
-class Slow(Desk):
-    def session(self, spec):
-        text = lambda _: "word " * 12 + "the last of it <b>"
-        return Session(lambda: ScriptedEngine.answering(text, pace=1))
-"""
-
-
-def test_where_nobody_watches_the_saved_notebook_has_the_final_text(tmp_path: Path) -> None:
-    """As nbclient, papermill and nbval run notebooks: shown before, while and after it runs."""
-    sources = [CELLS, "c = Compare('Go on.', desk=Slow())\nc", "c.ask()", "c"]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources])
-    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    for cell in book.cells[1:]:
-        (output,) = cell.outputs
-        assert "the last of it &lt;b&gt;" in output.data["text/html"]
-        assert "application/vnd.jupyter.widget-view+json" not in output.data

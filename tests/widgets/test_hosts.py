@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_a_narrow_place_stacks_what_stands_side_by_side(page: Any, parts: list[P
     show(page, parts)
     for name in (".wb-arm", ".wb-xray > *", ".wb-box"):
         boxes = [one.bounding_box() for one in page.locator(name).all()]
-        for above, below in zip(boxes, boxes[1:], strict=False):
+        for above, below in pairwise(boxes):
             assert below["y"] >= above["y"] + above["height"], name
     wide = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not page.evaluate(wide), "nothing sticks out to the side"
@@ -181,7 +182,6 @@ def test_a_kernel_that_never_answers_is_said_in_every_part(page: Any, parts: lis
     said = page.locator(".wb-trouble").all_inner_texts()
     assert len(said) == len(parts)
     assert all("has not answered" in words and "kept" in words for words in said)
-    assert page.get_by_role("button", name="Stop").evaluate_all(
-        "(all) => all.every((e) => e.disabled)"
-    )
+    stops = page.get_by_role("button", name="Stop")
+    assert stops.evaluate_all("(all) => all.every((e) => e.disabled)")
     assert page.get_by_label("Loading").is_hidden()

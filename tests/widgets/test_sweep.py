@@ -186,6 +186,22 @@ def test_all_parts_share_one_loaded_model() -> None:
     assert "Nothing was asked yet." in whole.still().text
 
 
+def test_what_the_card_loads_answers_from_then_on(model_folder: Path) -> None:
+    whole = Workbench("2+2?")
+    said: list[dict[str, Any]] = []
+    whole.compare.send = lambda content, buffers=None: said.append(content)
+    heard(whole.card, do="choose", model=str(model_folder), context="512", cache="fp16", batch="1")
+    assert whole.compare.tell()["model"] == "demo", "chosen is not loaded"
+    whole.card.load()
+    whole.card.wait()
+    assert (
+        whole.compare.spec == whole.sweep.spec == EngineSpec(model=str(model_folder), context=512)
+    )
+    assert said[-1]["told"]["model"] == str(model_folder)
+    assert whole.compare._form.plan(whole.compare.spec).cells[0].spec == whole.desk.loaded
+    whole.desk.close()
+
+
 @pytest.mark.parametrize(
     ("figure", "value", "of", "met"),
     [

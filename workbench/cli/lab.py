@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from shutil import copyfile
+from urllib.parse import quote
 
 from workbench.errors import WorkbenchError
 from workbench.report.notebooks import start
@@ -35,8 +36,12 @@ def lab(*, folder: Path | None, port: int | None, browser: bool) -> int:
             remedy="Go to a folder of your own, or name one.",
         ) from error
     command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    # The address that is printed, for a browser elsewhere, leads to the notebook, too.
+    command += [f"--LabApp.default_url=/lab/tree/{quote(notebook.name)}"]
     command += [f"--port={port}"] if port is not None else []
     command += [] if browser else ["--no-browser"]
+    # In a container everybody is root, and JupyterLab would only say how to start it all the same.
+    command += ["--allow-root"] if os.geteuid() == 0 else []
     return subprocess.call(command, env=environment)  # noqa: S603
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from .looks import FOCUSED
 
 Eventually = Callable[..., None]
 
@@ -29,16 +30,6 @@ def test_a_person_asks_and_sees_both_arms_to_the_end(lab: Any, eventually: Event
     thinking = on.locator(".wb-thoughts").inner_text().strip()
     lab.run(1)
     assert lab.result(1).strip() == thinking
-
-
-def test_a_hostile_prompt_and_answer_are_only_text(lab: Any, eventually: Eventually) -> None:
-    hostile = '<img src=x onerror="window.CANARY=1"><script>window.CANARY=1</script>'
-    lab.open(BEGIN.format(prompt=hostile, right=hostile))
-    lab.run(0)
-    lab.page.get_by_role("button", name="Run", exact=True).click()
-    eventually(DONE)
-    assert lab.page.evaluate("window.CANARY") is None
-    assert lab.page.locator(".wb-part img, .wb-part script").count() == 0
 
 
 def test_a_reload_and_a_second_view_show_the_same(lab: Any, eventually: Eventually) -> None:
@@ -67,16 +58,69 @@ def test_errors_are_told_under_the_part_with_their_remedy(lab: Any, eventually: 
     eventually("() => !document.querySelector('.wb-primary').disabled")
 
 
+def tab_to(lab: Any, name: str) -> None:
+    """Tab until something of this name has the focus; whatever has it on the way is seen."""
+    for _ in range(60):
+        lab.page.keyboard.press("Tab")
+        at = lab.page.evaluate(FOCUSED)
+        if not at["inside"]:
+            continue
+        assert at["seen"], f"{at['name']} has the focus, and nobody sees it"
+        assert at["name"], "what has the focus has a name"
+        if at["name"].startswith(name):
+            return
+    raise AssertionError(f"Tab never comes to {name}")
+
+
 def test_the_keyboard_is_enough(lab: Any, eventually: Eventually) -> None:
+    """From the cell to the branch without a pointer; letters stay out of JupyterLab's way."""
     lab.open(BEGIN.format(prompt="", right=""))
-    lab.run(0)
-    box = lab.page.get_by_label("Prompt")
-    box.click()
-    lab.page.keyboard.type(QUESTION + " dd a b")  # letters that are shortcuts of a notebook
-    lab.page.keyboard.press("Control+Enter")
+    page, keys = lab.page, lab.page.keyboard
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:enter-command-mode')")
+    keys.press("Shift+Enter")
+    eventually("() => document.querySelectorAll('.wb-primary').length === 1")
+    keys.press("Escape")  # out of the new cell below
+    keys.press("ArrowUp")
+    tab_to(lab, "Prompt")
+    keys.type(QUESTION + " dd a b")
+    tab_to(lab, "Run")
+    cells = page.locator(".jp-CodeCell").count()
+    for key in ("d", "d", "a", "b", "x", "m", "y", "0", "0", "Escape", "j", "k", "z"):
+        keys.press(key)  # on a button: each is a shortcut of a notebook in command mode
+    assert page.locator(".jp-CodeCell").count() == cells
+    assert page.locator(".jp-MarkdownCell").count() == 0
+    assert page.evaluate(FOCUSED)["name"] == "Run"
+    keys.press("Enter")
     eventually(DONE)
-    assert lab.page.locator(".jp-CodeCell").count() == 1  # no cell was deleted or made
-    assert box.input_value() == QUESTION + " dd a b"
+    tab_to(lab, "Thinking")
+    keys.press("Enter")
+    assert page.locator(".wb-fold").first.get_attribute("open") is None
+    keys.press("Enter")
+    tab_to(lab, "X-ray")
+    keys.press("Enter")
+    eventually("() => document.querySelectorAll('.wb-tokens [data-token]').length > 20")
+    tab_to(lab, "Tokens")
+    for key in ("End", "Home", "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "ArrowDown"):
+        keys.press(key)
+    eventually("() => document.querySelectorAll('.wb-alternatives .wb-button').length > 3")
+    assert page.locator(".wb-chosen").get_attribute("data-token") == "10"
+    tab_to(lab, "Branch here with")
+    keys.press("Enter")
+    eventually("() => document.querySelectorAll('.wb-arm').length === 3")
+    eventually(DONE)
+    tab_to_back(lab, "Close")
+    keys.press("Enter")
+    eventually("() => !document.querySelector('.wb-tokens')")
+    assert page.locator(".jp-CodeCell").count() == cells
+    assert page.get_by_label("Prompt").input_value() == QUESTION + " dd a b"
+
+
+def tab_to_back(lab: Any, name: str) -> None:
+    for _ in range(60):
+        lab.page.keyboard.press("Shift+Tab")
+        if lab.page.evaluate(FOCUSED)["name"] == name:
+            return
+    raise AssertionError(f"Shift+Tab never comes to {name}")
 
 
 def test_the_x_ray_opens_below_and_goes_from_token_to_token(
@@ -127,35 +171,3 @@ def test_stop_is_seen_at_once_and_keeps_what_came(lab: Any, eventually: Eventual
     assert waited > 0, "both arms say that they were stopped"
     assert lab.page.locator(".wb-arm .wb-bad").first.inner_text() == "stopped"
     assert "word" in lab.page.locator(".wb-thoughts").first.inner_text()
-
-
-def test_hostile_answers_are_only_text_in_every_view(lab: Any, eventually: Eventually) -> None:
-    """Streamed, rendered and token by token; the other arm is one line without an end."""
-    (lab.folder / "hostile.py").write_text((Path(__file__).parent / "hostile.py").read_text())
-    lab.open(
-        "from hostile import HOSTILE\n"
-        "from workbench.engines.scripted import ScriptedEngine\n"
-        "from workbench.session import Session\n"
-        "from workbench_widgets import Compare, Desk\n"
-        "short = '\\n\\n'.join(text for text in HOSTILE if len(text) < 1000)\n"
-        "answers = {'on': '<think>\\n' + short + '\\n</think>\\n\\n' + short, 'off': HOSTILE[-1]}\n"
-        "class Told(Desk):\n"
-        "    def session(self, spec):\n"
-        "        return Session(lambda: ScriptedEngine.answering(lambda r: answers[str(r.mode)]))\n"
-        "c = Compare('Go on.', desk=Told())\nc.ask()"
-    )
-    lab.run(0)
-    eventually(DONE)
-    lab.page.get_by_role("button", name="Rendered").first.click()
-    eventually("() => !document.querySelector('.wb-rendered').hidden")
-    lab.page.get_by_role("button", name="X-ray").first.click()
-    eventually("() => document.querySelectorAll('.wb-tokens [data-token]').length > 100")
-    forbidden = "img, script, svg, iframe, object, embed, form, video, style, link, base, meta"
-    assert lab.page.locator(".wb-part").locator(forbidden).count() == 0
-    acting = """() => [...document.querySelectorAll('.wb-part *')].flatMap((e) =>
-        [...e.attributes].map((a) => `${a.name}=${a.value}`)).filter((a) =>
-        /^on/.test(a) || /^(href|src|action)=(?!https?:)/.test(a))"""
-    assert lab.page.evaluate(acting) == []
-    assert lab.page.evaluate("window.CANARY") is None
-    texts = lab.page.locator(".wb-answer").nth(1).evaluate("(e) => e.textContent.length")
-    assert texts > 130_000  # what the context leaves of the long line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,35 +220,3 @@ def test_an_x_ray_of_32_000_tokens_is_fluent(lab: Any, eventually: Eventually) -
         return b.top >= a.top - 1 && b.bottom <= a.bottom + 1;
     }"""
     eventually(seen)
-
-
-def test_hostile_names_and_answers_are_only_text_in_the_sweep_grid(
-    lab: Any, eventually: Eventually
-) -> None:
-    (lab.folder / "hostile.py").write_text((Path(__file__).parent / "hostile.py").read_text())
-    lab.open(
-        "from hostile import HOSTILE\n"
-        "import workbench as wb\n"
-        "from workbench.engines.scripted import ScriptedEngine\n"
-        "from workbench.records import EngineSpec\n"
-        "from workbench.session import Session\n"
-        "from workbench_widgets import Desk, SweepGrid\n"
-        "short = [text for text in HOSTILE if 0 < len(text.strip()) < 1000]\n"
-        "asked = [wb.Problem(f'{i} {text}', text, text) for i, text in enumerate(short)]\n"
-        "class Told(Desk):\n"
-        "    def session(self, spec):\n"
-        "        return Session(lambda: ScriptedEngine.answering("
-        "lambda r: r.messages[0].text + ' \\\\boxed{' + r.messages[0].text[:80] + '}'))\n"
-        "g = SweepGrid(wb.sweep(asked, temperature=[0, 1], top_p=[0.5, 1]), desk=Told())\n"
-        "g.start()"
-    )
-    lab.run(0)
-    eventually(STATUS, "Finished")
-    lab.page.locator(".wb-tile").first.click()
-    eventually("() => document.querySelectorAll('.wb-members tbody tr').length >= 60")
-    lab.page.locator(".wb-members .wb-button").first.click()
-    eventually("() => document.querySelectorAll('.wb-tokens [data-token]').length > 3")
-    lab.page.locator(".wb-history select").focus()
-    forbidden = "img, script, svg, iframe, object, embed, form, video, style, link, base, meta"
-    assert lab.page.locator(".wb-part").locator(forbidden).count() == 0
-    assert lab.page.evaluate("window.CANARY") is None

@@ -72,7 +72,7 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
     def say(self, kind: str, **more: Any) -> None:
         """One message to every page that shows the part."""
         self._last_beat = time.monotonic()
-        self.send({"k": kind, **more})
+        self.send({"k": kind, **sendable(more)})
 
     def refresh(self) -> None:
         """Everything anew, to every page: something has another shape than before."""
@@ -96,7 +96,8 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
             self.wait()
 
     def _whole(self) -> Told:
-        return self.tell() | {"problem": self._problem}
+        whole: Told = sendable(self.tell() | {"problem": self._problem})
+        return whole
 
     def _tick(self) -> bool:
         goes_on = self.tick()
@@ -145,6 +146,17 @@ class Part(anywidget.AnyWidget):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def sendable(value: Any) -> Any:
+    """The same, with halves of characters replaced: a message is UTF-8, and would not leave."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {sendable(key): sendable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [sendable(one) for one in value]
+    return value
 
 
 def attended() -> bool:

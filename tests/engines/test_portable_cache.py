@@ -72,7 +72,7 @@ def test_nothing_stays_nothing() -> None:
 @pytest.fixture(scope="module", params=KINDS)
 def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
     spec = EngineSpec(model="demo", cache=request.param, cache_tokens=2048, max_batch=4)
-    model = loading.load(spec, lambda *_: None)
+    model = loading.load(spec)
     yield request.param, model
     model.close()
 
@@ -89,7 +89,7 @@ def test_the_cache_takes_what_the_memory_plan_says(loaded: tuple[str, Any]) -> N
 def piecewise(kind: str, ids: torch.Tensor) -> torch.Tensor:
     """Logits of ids fed 50 at a time, so that what lies before them is read from the cache."""
     spec = EngineSpec(model="demo", cache=kind, cache_tokens=2048, max_batch=4)
-    model = loading.load(spec, lambda *_: None)
+    model = loading.load(spec)
     try:
         parts = [
             attention.forward(
@@ -126,5 +126,5 @@ def test_the_model_reasons_on_with_it(kind: str, tmp_path: Path) -> None:
 
 def test_a_cache_that_there_is_not() -> None:
     with pytest.raises(EngineError) as caught:
-        loading.load(EngineSpec(model="demo", cache="q5"), lambda *_: None)
+        loading.load(EngineSpec(model="demo", cache="q5"))
     assert "q8" in caught.value.remedy

@@ -36,7 +36,7 @@ GIB = 2**30
 def loaded() -> Iterator[Any]:
     """The embedded model in ExLlamaV2, and nobody who draws."""
     spec = EngineSpec(model="demo", cache_tokens=2048, max_batch=4)
-    model = loading.load(spec, lambda *_: None)
+    model = loading.load(spec)
     yield model
     model.close()
 

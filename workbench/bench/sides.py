@@ -125,7 +125,7 @@ class BareLoop:
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._loaded = loading.load(spec, dict.fromkeys(("draw", "guess", "free"), _never))
+        self._loaded = loading.load(spec)
         self._format = chat_format(self._loaded.folder, self._loaded.tokenizer)
         library = self._loaded.runtime.library
         self._library: Any = import_module("exllamav2.generator")
@@ -223,7 +223,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _never(*_: object) -> Any:
-    raise AssertionError("The bare loop samples by itself.")

@@ -65,6 +65,7 @@ def _facts(info: ModelInfo) -> list[tuple[str, object]]:
         ("architecture", info.architecture),
         ("parameters", f"{info.parameters:,}"),
         ("weights", f"{info.quantization}, {_size(info.bytes)}"),
+        ("bits a weight", f"{info.layer_bits:.2f} in the layers, {info.head_bits:.2f} in the head"),
         ("layers", info.layers),
         ("width", f"{info.hidden}, feed-forward {info.intermediate}"),
         ("heads", f"{info.heads}, {info.kv_heads} of keys and values, {info.head_dim} wide"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from workbench.engines import attention, natives, portable, proof, room, specula
 from workbench.engines.base import LoadProgress
 from workbench.engines.freeing import free_unused, let_go, out_of_memory
 from workbench.engines.prompts import room_for
-from workbench.errors import EngineError
+from workbench.errors import EngineError, ModelError
 from workbench.models.catalogue import locate, revision_of
 from workbench.models.fitting import Subject, subject
 from workbench.models.folder import ModelInfo, check
@@ -28,6 +29,9 @@ _CHUNK = 2048  # prompt tokens read in one step: longer prompts let others decod
 _LEAST = 2 * PAGE  # the self-test decodes two requests
 _REQUESTS = 16  # full-length requests that the default cache holds …
 _BYTES = 2**30  # … as long as it stays below this on a CPU, and on a GPU fits what is free
+
+
+_NO_HOOKS = MappingProxyType(dict.fromkeys(("draw", "guess", "free")))
 
 
 @dataclass(slots=True)
@@ -78,14 +82,15 @@ class Loaded:
 
 def load(
     spec: EngineSpec,
-    hooks: Mapping[str, Callable[..., Any]],
+    hooks: Mapping[str, Callable[..., Any]] | None = None,
     progress: LoadProgress | None = None,
 ) -> Loaded:
     """Load what ``spec`` asks for, saying how far it is.
 
     Args:
         spec: What to load.
-        hooks: ``draw``, ``guess`` and ``free`` of ``generator.Generator``.
+        hooks: ``draw``, ``guess`` and ``free`` of ``generator.Generator``; without them
+            nothing can be generated, only logits be had.
         progress: Told how far the loading is.
 
     Raises:
@@ -103,7 +108,9 @@ def load(
         beside = _beside(drafting)
         room.refuse_too_large(subject(str(folder)), resolved, runtime.free(), beside)
     try:
-        generator = _loaded(folder, drafting, resolved, info, runtime, tokenizer, hooks, progress)
+        generator = _loaded(
+            folder, drafting, resolved, info, runtime, tokenizer, hooks or _NO_HOOKS, progress
+        )
     except BaseException as error:
         runtime.forget()
         let_go(error)  # whoever keeps it would keep what was loaded so far
@@ -122,7 +129,7 @@ def _loaded(
     info: ModelInfo,
     runtime: natives.Runtime,
     tokenizer: Tokenizer,
-    hooks: Mapping[str, Callable[..., Any]],
+    hooks: Mapping[str, Callable[..., Any] | None],
     progress: LoadProgress | None,
 ) -> Any:
     """The generator; only here are there variables that hold what is loaded."""
@@ -201,10 +208,24 @@ def _load_weights(
     config.no_sdpa = True  # never ExLlamaV2's own torch attention: it lacks the causal mask
     model = library.ExLlamaV2(config)
     model.load(callback=progress)
+    if spec.quantization == "bf16":
+        _refuse_overflow(model)
     if runtime.portable:
         portable.prepare(model)
     cache = runtime.generator.cache(model, spec.cache_tokens, spec.cache)
     return model, cache
+
+
+def _refuse_overflow(model: Any) -> None:
+    """ExLlamaV2 makes fp16 of bf16, whose larger numbers become infinite, without a word."""
+    for module in (part for one in model.modules for part in (one, *one.submodules)):
+        found = module.get_weight() if hasattr(module, "get_weight") else ()
+        for weight in found if isinstance(found, tuple) else (found,):
+            if isinstance(weight, Tensor) and not bool(torch.isfinite(weight).all()):
+                raise ModelError(
+                    f"{module.key} holds numbers that fp16 has not, and ExLlamaV2 needs fp16.",
+                    remedy="Use the model's fp16, EXL2 or GPTQ weights.",
+                )
 
 
 def _prove(
@@ -224,7 +245,7 @@ def _generator(
     spec: EngineSpec,
     runtime: natives.Runtime,
     tokenizer: Tokenizer,
-    hooks: Mapping[str, Callable[..., Any]],
+    hooks: Mapping[str, Callable[..., Any] | None],
 ) -> Any:
     model, cache = main
     return runtime.generator.Generator(

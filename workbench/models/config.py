@@ -49,12 +49,17 @@ class Config:
     raw: Json
 
     @property
+    def matrices(self) -> int:
+        """How many numbers the matrices of all layers hold."""
+        attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads)
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @property
     def parameters(self) -> int:
         """How many numbers the model learnt, whatever they are stored in."""
-        attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads)
-        layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        norms = (2 * self.layers + 1) * self.hidden
         embedding = self.vocabulary * self.hidden
-        return self.layers * layer + self.hidden + embedding * (1 if self.tied else 2)
+        return self.matrices + norms + embedding * (1 if self.tied else 2)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class ModelInfo:
     rope: Rope
     quantization: str  # fp16, bf16, fp32, exl2-4.0bpw, gptq-4bit
     bytes: int  # of the weight files
+    layer_bits: float  # stored a weight of the layers' matrices, scales and orders included
+    head_bits: float  # stored a weight of the head, which may be quantised otherwise
     parameters: int
     eos_ids: tuple[int, ...]  # ascending
     template_sha256: str | None  # of the model's own chat template
@@ -132,12 +134,18 @@ def _info(folder: Path, config: Config, weights: Weights, warnings: tuple[str, .
         rope=config.rope,
         quantization=config.quantization or weights.precision,
         bytes=weights.bytes,
+        layer_bits=weights.bits("model.layers.", config.matrices),
+        head_bits=weights.bits(_head(config), config.vocabulary * config.hidden),
         parameters=config.parameters,
         eos_ids=_eos_ids(folder, config),
         template_sha256=template_sha256(folder),
         synthetic=config.synthetic,
         warnings=warnings,
     )
+
+
+def _head(config: Config) -> str:
+    return "model.embed_tokens" if config.tied else "lm_head"
 
 
 def _eos_ids(folder: Path, config: Config) -> tuple[int, ...]:

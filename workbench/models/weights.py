@@ -22,6 +22,7 @@ from workbench.models.config import Config, read_json
 INDEX = "model.safetensors.index.json"
 WHOLE = 2**30  # bytes up to which ``weights_sha256`` reads everything by default
 _DTYPES = MappingProxyType({"F16": "fp16", "BF16": "bf16", "F32": "fp32"})
+_BYTES = MappingProxyType({"F16": 2, "BF16": 2, "F32": 4, "I32": 4, "I16": 2})
 _READABLE = frozenset({*_DTYPES, "I32", "I16"})  # the integers hold quantized weights
 _SUFFIXES = (".q_weight", ".qweight", ".weight", "")  # where ExLlamaV2 looks for a module
 _PIECE = 2**16  # bytes of one sample …
@@ -48,6 +49,20 @@ class Weights:
     def bytes(self) -> int:
         """Size of the files."""
         return sum(file.stat().st_size for file in self.files)
+
+    def bits(self, prefix: str, numbers: int) -> float:
+        """Bits that some modules take a number, whatever they are stored in; norms left out.
+
+        Args:
+            prefix: Of the modules' names.
+            numbers: That they stand for.
+        """
+        stored = sum(
+            prod(tensor.shape) * _BYTES.get(tensor.dtype, 4)
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix) and "norm" not in name
+        )
+        return 8 * stored / numbers
 
     @property
     def precision(self) -> str:

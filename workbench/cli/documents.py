@@ -4,7 +4,8 @@
 
     {"run": id, "generations": [{"mode", "sample", "seed", the other settings of the
      sampling, "thinking", "answer", "finish_reason", the flags of the thinking, every
-     metric, "score" (or "rating", a judge's), "extracted", "reason", "error", "remedy"}, …]}
+     metric, "gpu_energy" (joules), "score" (or "rating", a judge's), "extracted", "reason",
+     "error", "remedy"}, …]}
 
 Seconds and tokens; what is undefined is null.
 """
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workbench.experiments import Run
+from workbench.experiments.energy import ENERGY, energies
 from workbench.experiments.run import describe, outcome, score_columns
 from workbench.records import Failed, Generation, Score
 
@@ -28,7 +30,9 @@ def run_document(run: Run, indices: Iterable[int] | None = None) -> dict[str, An
     """
     scores = {score.generation: score for score in run.scores}
     chosen = sorted(run.generations if indices is None else indices)
-    return {"run": run.id, "generations": [_told(run, i, scores.get(i)) for i in chosen]}
+    joules = energies(run.generations)
+    told = [_told(run, i, scores.get(i)) | {ENERGY: joules.get(i)} for i in chosen]
+    return {"run": run.id, "generations": told}
 
 
 def _told(run: Run, index: int, score: Score | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from workbench.experiments.latency_figures import (
     figures,
     goodput,
     objectives_of,
+    stage_figures,
 )
 from workbench.experiments.latency_stages import Lab, read
 from workbench.experiments.latency_tokens import THRESHOLD, outliers
@@ -90,7 +91,8 @@ def document(lab: Lab, objectives: Mapping[str, float]) -> dict[str, Any]:
     """The whole run in AIPerf's shape, then ``run``, ``stages`` in the same shape, ``outliers``.
 
     A stage is ``{"side", "prompt_tokens", "output_tokens", "concurrency",
-    "cached", "metrics": {…}}``. Times of outliers are milliseconds, like AIPerf's.
+    "cached", "energy_per_token" (joules), "metrics": {…}}``. Times of outliers are
+    milliseconds, like AIPerf's.
     """
     stages = [
         {
@@ -99,6 +101,7 @@ def document(lab: Lab, objectives: Mapping[str, float]) -> dict[str, Any]:
             "output_tokens": stage.setting.output_tokens,
             "concurrency": stage.setting.concurrency,
             "cached": stage.setting.cached,
+            "energy_per_token": stage_figures(stage).energy_per_token,
             "metrics": aiperf_json(lab, stage, objectives or None),
         }
         for stage in lab
@@ -173,6 +176,7 @@ def _stages(lab: Lab, found: Sequence[StageFigures], objectives: Mapping[str, fl
         "tok/s",
         "req/s",
         "prefill/s",
+        "J/tok",
         "good/s",
         "failed",
     )
@@ -194,6 +198,7 @@ def _stages(lab: Lab, found: Sequence[StageFigures], objectives: Mapping[str, fl
                 _rounded(one.output_token_throughput),
                 _rounded(one.request_throughput),
                 _rounded(one["prefill_throughput"]["p50"]),
+                _rounded(one.energy_per_token),
                 None if good is None else _rounded(good.per_second),
                 one.failed or None,
             )

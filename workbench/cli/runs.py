@@ -14,6 +14,7 @@ from workbench.cli import rated, summary, texts
 from workbench.cli.documents import run_document
 from workbench.cli.output import console, print_json, table
 from workbench.experiments import Run, load
+from workbench.experiments.energy import in_words
 from workbench.interchange import export
 from workbench.printable import one_line
 from workbench.store import RunRow, Store
@@ -45,6 +46,8 @@ def show_run(*, run: str, wrong: bool, text: bool | None, as_json: bool) -> None
     out = console()
     out.print(texts.heading(f"run {loaded.id}, {loaded.status}"))
     out.print(one_line(loaded.plan.title, 10 * _LINE), "\n")
+    if taken := in_words(loaded.environment):
+        out.print(f"On the GPU: {taken}\n")
     if text if text is not None else len(chosen) <= _FEW:
         texts.sequential(out, loaded, chosen)
     _tables(out, loaded, chosen, wrong)

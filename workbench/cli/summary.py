@@ -10,7 +10,7 @@ from rich.table import Table
 from workbench.cli.output import table
 from workbench.experiments import Run
 from workbench.experiments.summary import ArmSummary, summarise
-from workbench.pages.numbers import interval, seconds, share
+from workbench.pages.numbers import interval, joules, seconds, share
 from workbench.printable import one_line
 
 _ANSWER = 40  # characters of an extracted answer in a list
@@ -72,6 +72,8 @@ def _column(arm: ArmSummary) -> list[tuple[str, str | None]]:
         ("inter-token latency", seconds(between)),
         ("tokens a second", f"{1 / between:,.1f}" if between else None),
         ("request latency", seconds(arm.request_latency)),
+        ("GPU energy, mean" if several else "GPU energy", joules(arm.energy)),
+        ("GPU energy a token", joules(arm.energy_per_token)),
         ("proposals taken, thinking", share(arm.draft_acceptance_thinking)),
         ("proposals taken, answer", share(arm.draft_acceptance_answer)),
         ("tokens a step", _tokens(arm.tokens_per_step)),

@@ -13,9 +13,11 @@ from workbench.errors import InvalidInput, StoreError, WorkbenchError
 from workbench.evaluation.grading import grade
 from workbench.experiments import environment, parts
 from workbench.experiments.brake import Brake
+from workbench.experiments.energy import Meter
 from workbench.experiments.expectation import history
 from workbench.experiments.follow_ups import FollowUps
 from workbench.experiments.run import Run, flags_of, stored_run
+from workbench.experiments.sessions import Sessions
 from workbench.experiments.stages import Expectation, Stage, stages
 from workbench.metrics import measure
 from workbench.records import EngineSpec, Event, Plan, Request
@@ -135,6 +137,7 @@ class Execution:
         self._brake = brake or Brake()
         self._brake.when_changed(lambda: self._ended.put(_WOKEN))
         self._turns = FollowUps(run, store, plan.cells)
+        self._meter = Meter(facts)
 
     def run(self, session: Session | None, left: Iterable[int], begun: Begun | None = None) -> Run:
         """Ask the cells that are left, in stages; the run as the store has it then."""
@@ -166,7 +169,7 @@ class Execution:
             one_engine=session is not None,
             expected=self._expected(),
         )
-        with _Sessions(session) as sessions:
+        with Sessions(session) as sessions:
             for stage in cut:
                 self._stage(stage, sessions.of(stage.spec))
 
@@ -180,13 +183,14 @@ class Execution:
         at_once = stage.concurrency or spec.max_batch
         self._note(spec, min(at_once, len(stage.indices)))
         self._turns.ready(stage.indices)
-        for index in stage.indices:
-            self._obey()
-            while len(self._live) >= at_once or self._brake.paused:
+        with self._meter.stage(spec):
+            for index in stage.indices:
+                self._obey()
+                while len(self._live) >= at_once or self._brake.paused:
+                    self._collect()
+                self._start(index, session)
+            while self._live:
                 self._collect()
-            self._start(index, session)
-        while self._live:
-            self._collect()
 
     def _obey(self) -> None:
         if self._brake.stopped:
@@ -204,15 +208,21 @@ class Execution:
     def _start(self, index: int, session: Session) -> None:
         cell, end = self._turns.asked(index, session.spec)
         recorder = self._store.begin_generation(self._run, index, cell)
+        self._meter.enter(index)
         if end is None:
             stream = session.start(cell.request, recorder)
         else:
             stream = _ended(cell.request, session.spec, end)
             recorder.append(end)
         self._live[index] = (stream, recorder)
-        stream.when_done(lambda: self._ended.put(index))
+        stream.when_done(lambda: self._over(index))
         if self._watch is not None:
             self._watch(index, stream)
+
+    def _over(self, index: int) -> None:
+        """On the session's thread."""
+        self._meter.leave(index)
+        self._ended.put(index)
 
     def _collect(self) -> None:
         """Wait for any generation to end, and keep it; or for the brake."""
@@ -230,6 +240,7 @@ class Execution:
         problem = self._plan.cells[index].problem
         score = None if problem is None else grade(problem, generation, index)
         told = measure(generation) | {"submitted": stream.submitted - self._zero}
+        told |= self._meter.share(index)
         recorder.finish(generation, told, flags_of(generation), score)
         del self._live[index]
         self._done += 1
@@ -243,7 +254,7 @@ class Execution:
                 stream.cancel()
             for index in list(self._live):
                 self._keep(index)
-            self._store.finish_run(self._run, status, self._facts)
+            self._store.finish_run(self._run, status, self._facts | self._meter.facts())
         except StoreError as error:
             self._store.leave_run(self._run)
             raise self._resumable(error) from error
@@ -266,32 +277,3 @@ def _ended(request: Request, spec: EngineSpec, end: Event) -> Stream:
     stream = Stream(request, lambda: spec, lambda _: None)
     stream.extend([end])
     return stream
-
-
-class _Sessions:
-    """The caller's session for every engine, or one of our own for the engine at hand."""
-
-    def __init__(self, given: Session | None) -> None:
-        self._given = given
-        self._own: Session | None = None
-        self._spec: EngineSpec | None = None
-
-    def of(self, spec: EngineSpec) -> Session:
-        """Ours is kept while the engine stays the same; two may not fit in the memory."""
-        if self._given is not None:
-            return self._given
-        if self._own is None or self._spec != spec:
-            self.close()
-            self._own, self._spec = Session(spec), spec
-        return self._own
-
-    def close(self) -> None:
-        if self._own is not None:
-            self._own.close()
-        self._own = None
-
-    def __enter__(self) -> _Sessions:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

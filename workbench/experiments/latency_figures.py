@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import InvalidInput
+from workbench.experiments.energy import energy_per_token
 from workbench.experiments.latency_stages import Lab, Reading, Seconds, Setting, Stage, read
 from workbench.experiments.run import Run
 from workbench.metrics import TABLE, Metric, percentiles
@@ -55,6 +56,7 @@ class StageFigures:
     duration: float | None  # seconds, first submission to last end
     output_token_throughput: float | None  # tokens/s: all tokens over the duration
     request_throughput: float | None  # requests/s
+    energy_per_token: float | None  # joules on the GPU, prompts included; None: not measured
     statistics: Mapping[str, Statistics]
     """Distributions by name: every metric of ``metrics.TABLE`` over the requests, and over
     all gaps of all requests ``inter_chunk_latency``, ``thinking_token_latency`` and
@@ -77,6 +79,7 @@ def stage_figures(stage: Stage) -> StageFigures:
     """The figures of one stage."""
     good, duration = stage.good, stage.duration
     tokens = [reading.metrics["output_tokens"] or 0 for reading in good]
+    spent = zip(good, tokens, strict=True)
     return StageFigures(
         setting=stage.setting,
         requests=len(good),
@@ -85,6 +88,7 @@ def stage_figures(stage: Stage) -> StageFigures:
         duration=duration,
         output_token_throughput=sum(tokens) / duration if duration else None,
         request_throughput=len(good) / duration if duration else None,
+        energy_per_token=energy_per_token((reading.energy, n) for reading, n in spent),
         statistics=_statistics(good),
     )
 

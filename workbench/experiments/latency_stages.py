@@ -12,6 +12,7 @@ import numpy.typing as npt
 from workbench import metrics
 from workbench.errors import InvalidInput
 from workbench.experiments.axes import WARM_UP, value_of
+from workbench.experiments.energy import energies
 from workbench.experiments.run import Run
 from workbench.experiments.stored import StoredGenerations
 from workbench.metrics import TokenTime, token_times
@@ -51,6 +52,7 @@ class Reading:
     gaps: Seconds  # (n - 1,) from each token to the next, see ``token_gaps``
     thinking: Mask  # (n - 1,) whether the later token is thinking
     answer: Mask  # (n - 1,) whether it is answer
+    energy: float | None = None  # joules on the GPU; None: not measured
 
     @property
     def steps(self) -> Seconds:
@@ -106,7 +108,7 @@ def read(run: Run | Lab) -> Lab:
             f"Run {run.id} is of a {run.plan.kind} plan.",
             remedy="Make one with workbench.experiments.latency.latency(…).",
         )
-    submitted = _submissions(run)
+    submitted, joules = _submissions(run), energies(run.generations)
     found: dict[Setting, list[Reading]] = {}
     warm_ups = 0
     for index, setting in enumerate(settings(run.plan)):
@@ -115,7 +117,9 @@ def read(run: Run | Lab) -> Lab:
         if setting is None:
             warm_ups += 1
         else:
-            reading = _reading(index, run.generations[index], submitted.get(index))
+            reading = _reading(
+                index, run.generations[index], submitted.get(index), joules.get(index)
+            )
             found.setdefault(setting, []).append(reading)
     return Lab(run, tuple(Stage(s, tuple(all_)) for s, all_ in found.items()), warm_ups)
 
@@ -180,7 +184,9 @@ def _setting(cell: Cell, side: str) -> Setting | None:
     )
 
 
-def _reading(index: int, generation: Generation, submitted: float | None) -> Reading:
+def _reading(
+    index: int, generation: Generation, submitted: float | None, energy: float | None
+) -> Reading:
     times = token_times(generation)
     measured = metrics.measure(generation)
     later = [time.channel for time in times[1:]]
@@ -193,6 +199,7 @@ def _reading(index: int, generation: Generation, submitted: float | None) -> Rea
         gaps=token_gaps(times),
         thinking=np.array([channel is Channel.THINKING for channel in later], np.bool_),
         answer=np.array([channel in ANSWER for channel in later], np.bool_),
+        energy=energy,
     )
 
 

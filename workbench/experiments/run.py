@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench import chat, metrics, private, thinking
+from workbench.experiments.energy import ENERGY
 from workbench.experiments.stored import StoredGenerations
 from workbench.records import Cell, Generation, Plan, Score
 from workbench.store import GenerationRow, RunRow, Store
@@ -126,6 +127,7 @@ def outcome(generation: Generation) -> dict[str, Any]:
         "finish_reason": generation.finish_reason,
         **flags_of(generation),
         **metrics.measure(generation),
+        ENERGY: None,  # the events do not tell
     }
 
 
@@ -135,6 +137,7 @@ def _told(row: GenerationRow) -> dict[str, Any]:
         "finish_reason": row.finish_reason,
         **{field.name: row.flags.get(field.name, False) for field in fields(thinking.Flags)},
         **{metric.name: row.metrics.get(metric.name) for metric in metrics.TABLE},
+        ENERGY: row.metrics.get(ENERGY),
     }
 
 

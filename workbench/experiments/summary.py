@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.evaluation.statistics import Estimate, accuracy
 from workbench.experiments.arms import arm_names, scores_by_arm
+from workbench.experiments.energy import ENERGY, energy_per_token
 from workbench.experiments.run import Run
 
 Row = Mapping[str, Any]  # of ``run.rows()``
@@ -36,6 +37,8 @@ class ArmSummary:
     time_to_first_token: float | None  # seconds, median
     time_to_first_output_token: float | None  # seconds, median: the first token of the answer
     inter_token_latency: float | None  # seconds, median
+    energy: float | None  # joules on the GPU, mean
+    energy_per_token: float | None  # joules: all of them over all output tokens
     draft_acceptance_thinking: float | None  # mean share; None without speculation
     draft_acceptance_answer: float | None  # mean share
     tokens_per_step: float | None  # mean; None without speculation
@@ -81,4 +84,6 @@ def _arm(name: str, rows: Sequence[Row], estimate: Estimate | None) -> ArmSummar
         draft_acceptance_thinking=over("draft_acceptance_thinking", mean),
         draft_acceptance_answer=over("draft_acceptance_answer", mean),
         tokens_per_step=over("tokens_per_step", mean),
+        energy=over(ENERGY, mean),
+        energy_per_token=energy_per_token((row[ENERGY], row["output_tokens"]) for row in good),
     )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from workbench.experiments import Run
+from workbench.experiments.energy import in_words
 from workbench.experiments.evidence import evidence, pack
 from workbench.pages.asked import axes, samplings
 from workbench.pages.page import Page, render
@@ -117,6 +118,7 @@ def _machine(environment: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     gpu = environment.get("gpu")
     if gpu:
         yield "GPU", ", ".join(f"{name} {raw}" for name, raw in gpu.items())
+    yield "taken on the GPU", in_words(environment)
     packages = environment.get("packages") or {}
     yield (
         "packages",

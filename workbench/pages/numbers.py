@@ -25,6 +25,13 @@ def count(value: float | None, noun: str) -> str | None:
     return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
+def joules(value: float | None) -> str | None:
+    """``0.412 J``, ``35.1 J``, ``1,234 J``."""
+    if value is None:
+        return None
+    return f"{value:,.0f} J" if value >= 1000 else f"{value:.3g} J"
+
+
 def share(value: float | None) -> str | None:
     """A share as percent."""
     return None if value is None else f"{100 * value:.0f} %"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.experiments import Run
 from workbench.experiments.summary import ArmSummary, summarise
 from workbench.experiments.wording import number
-from workbench.pages.numbers import count, interval, seconds, share
+from workbench.pages.numbers import count, interval, joules, seconds, share
 from workbench.pages.page import Page, render
 from workbench.printable import one_line
 
@@ -118,4 +118,5 @@ def _arm_row(arm: ArmSummary) -> dict[str, str | None]:
         "first of the answer": seconds(arm.time_to_first_output_token),
         "between tokens": seconds(arm.inter_token_latency),
         "proposals taken": _taken(arm),
+        "GPU energy": joules(arm.energy),
     }

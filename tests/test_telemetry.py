@@ -267,3 +267,26 @@ def test_without_measurement_there_are_no_shares() -> None:
     shares.enter(1)
     shares.leave(1)
     assert shares.take(1) is None
+
+
+# --- a real card ----------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+def test_a_real_card_tells_what_work_took() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    if telemetry.driver_version() is None:
+        pytest.skip("needs nvidia-ml-py, and a driver that answers it")
+    assert torch.cuda.get_device_name(0) in [card.name for card in telemetry.cards() or ()]
+    matrix = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
+    with telemetry.watch("cuda:0") as readings:
+        for _ in range(400):
+            matrix = torch.nn.functional.normalize(matrix @ matrix)
+        torch.cuda.synchronize()
+    told = {name: value for name, value in readings.facts().items() if value is not None}
+    assert told["seconds"] > 0
+    assert told["peak_memory_bytes"] > matrix.nbytes
+    if "energy_joules" in told:  # a partition tells its memory alone
+        assert 0 < told["energy_joules"] < 2000 * told["seconds"] + 500

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,6 +16,8 @@ from workbench import extension
 from workbench.engines import natives
 from workbench.errors import EngineError
 from workbench.extension import Place, provide, providing
+
+from ..boards import H200, Board, Pynvml
 
 # In a process of its own: which natives run is decided once a process.
 BROKEN = """
@@ -86,6 +89,18 @@ def test_a_broken_flash_attn_is_said_and_survived(told: dict[str, object]) -> No
     assert "torch's attention runs" in said
     assert "was built for another torch" in str(told["flash"])
     assert told["environ"] == []  # the user's own processes are not touched
+
+
+def test_a_gpu_that_lies_idle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(natives.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "pynvml", Pynvml(Board(H200)))
+    with pytest.warns(UserWarning, match=r"torch cannot use the NVIDIA H200.*workbench doctor"):
+        assert natives._device(None) == "cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert natives._device("cpu") == "cpu"  # who asked for it need not be told
+        monkeypatch.setitem(sys.modules, "pynvml", None)
+        assert natives._device(None) == "cpu"
 
 
 # --- where the extension comes from ---------------------------------------------------------------

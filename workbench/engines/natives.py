@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from workbench import extension
+from workbench import extension, telemetry
 from workbench.engines import attention, portable
 from workbench.engines.base import LoadProgress
 from workbench.errors import EngineError
@@ -116,6 +116,8 @@ def load(
 def _device(asked: str | None) -> str:
     has_gpu = torch.cuda.is_available()
     if asked is None:
+        if not has_gpu:
+            _say_what_lies_idle()
         return "cuda:0" if has_gpu else "cpu"
     if asked == "cpu":
         return asked
@@ -130,6 +132,16 @@ def _device(asked: str | None) -> str:
             remedy="Choose device cpu, or see what is missing with `workbench doctor`.",
         )
     return "cuda:0"
+
+
+def _say_what_lies_idle() -> None:
+    """A GPU that torch cannot use is no reason to refuse, and none to say nothing."""
+    for gpu in telemetry.cards() or ():
+        warnings.warn(
+            f"The model runs on the CPU: torch cannot use the {gpu.name}. "
+            "`workbench doctor` has the command that mends it.",
+            stacklevel=2,
+        )
 
 
 def _install_portable() -> None:

@@ -23,6 +23,8 @@ from workbench.errors import EngineError
 from workbench.experiments.latency_prompts import PromptWriter
 from workbench.records import EngineSpec, Mode
 
+ROOT = Path(__file__).resolve().parents[2]
+
 # --- divergence ----------------------------------------------------------------------------------
 
 
@@ -265,6 +267,7 @@ REPORT = """<testsuites><testsuite>
 def test_a_report_of_tests_is_read() -> None:
     assert tests.read(REPORT) == {
         "passed": 1,
+        "cut_off": False,
         "failed": 2,
         "skipped": 1,
         "failures": {"tests.a::bad": "1 == 2", "tests.b::broken": "no kernel"},
@@ -275,3 +278,22 @@ def test_a_report_of_tests_is_read() -> None:
 def test_without_the_tests_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="not beside the package"):
         tests.ran(tmp_path, "tests", 60.0)
+
+
+def test_only_files_with_tests_for_a_gpu_are_run() -> None:
+    files = tests.marked(ROOT, "tests")
+    assert "tests/engines/test_cuda.py" in files
+    assert "tests/test_sampling.py" in files
+    assert "tests/test_notebooks.py" not in files
+
+
+def test_tests_that_take_too_long_still_report_what_they_did(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tests, "_PATIENCE", 10.0)
+    (tmp_path / "test_x.py").write_text(
+        "import time, pytest\npytestmark = pytest.mark.gpu\n"
+        "def test_quick(): pass\ndef test_slow(): time.sleep(600)\n"
+    )
+    told = tests.ran(tmp_path, "test_x.py", 15.0)
+    assert (told["passed"], told["cut_off"]) == (1, True)

@@ -52,7 +52,8 @@ def head(document: Mapping[str, Any]) -> list[str]:
     ]
     if tests := values(document, "tests"):
         counts = (f"{tests[name]} {name}" for name in ("passed", "failed", "skipped"))
-        lines.append(f"pytest -m gpu: {', '.join(counts)}")
+        cut = "; stopped before its end" if tests["cut_off"] else ""
+        lines.append(f"pytest -m gpu: {', '.join(counts)}{cut}")
     if document["rehearsal"]:
         return [REHEARSED, *lines]
     return [*lines, SYNTHETIC] if _any_synthetic(document) else lines

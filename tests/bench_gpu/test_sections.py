@@ -16,10 +16,10 @@ from workbench.bench.gpu.bed import Bed, Job, OutOfTime
 from workbench.bench.gpu.decoding import requests, steps
 from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
 from workbench.bench.gpu.footprint import footprint
-from workbench.bench.gpu.models import make
+from workbench.bench.gpu.models import provide
 from workbench.bench.gpu.sections import Section
-from workbench.bench.gpu.sizes import REHEARSAL, Sizes
-from workbench.errors import EngineError
+from workbench.bench.gpu.sizes import FULL, REHEARSAL, Sizes
+from workbench.errors import EngineError, ModelError
 from workbench.experiments.latency_prompts import PromptWriter
 from workbench.records import EngineSpec, Mode
 
@@ -110,15 +110,19 @@ def test_a_section_stops_when_its_time_is_over(bed: Bed) -> None:
 def test_a_model_is_written_once(tmp_path: Path) -> None:
     made: list[str] = []
 
-    def pretended(sizes: Sizes, form: str, folder: Path) -> None:
+    def counted(sizes: Sizes, form: str, folder: Path) -> bool:
         made.append(form)
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
+        return provide(sizes, form, folder)
 
-    with closing(Bed(Job("cpu", REHEARSAL, tmp_path), pretended)) as bed:
-        assert bed.model("exl2") == bed.model("exl2") == str(tmp_path / "exl2")
-    assert made == ["exl2"]
-    assert set(bed.made_in) == {"exl2"}
+    with closing(Bed(Job("cpu", REHEARSAL, tmp_path), counted)) as bed:
+        first = bed.model("exl2"), bed.made_in.pop("exl2")
+        assert bed.model("exl2") == first[0] == str(tmp_path / "exl2")
+    assert made == ["exl2", "exl2"]
+    assert bed.made_in == {}
+    with pytest.raises(ModelError, match="of another shape or format"):
+        provide(REHEARSAL, "gptq4", tmp_path / "exl2")
+    with pytest.raises(ModelError, match="another shape"):
+        provide(FULL, "exl2", tmp_path / "exl2")
 
 
 # --- facts ---------------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ class Card:
 
 @pytest.fixture
 def gpu_bed(tmp_path: Path) -> Bed:
-    return Bed(Job("cuda:0", REHEARSAL, tmp_path), make)
+    return Bed(Job("cuda:0", REHEARSAL, tmp_path), provide)
 
 
 def test_a_cache_is_no_larger_than_the_card_takes(
@@ -250,8 +254,9 @@ def _raise(*arguments: object) -> None:
 
 
 def test_the_command_has_no_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/somewhere/bin/workbench", "bench", "gpu"])
-    assert machine.command() == "workbench bench gpu"
+    given = ["/home/me/bin/workbench", "bench", "gpu", "--models", "/data/me/kept", "a.json"]
+    monkeypatch.setattr("sys.argv", given)
+    assert machine.command() == "workbench bench gpu --models kept a.json"
 
 
 # --- the tests that need a GPU -------------------------------------------------------------------

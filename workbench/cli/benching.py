@@ -55,7 +55,8 @@ def bench_gpu(
         typer.Option(help="Where the 8Bs with random weights are written to and kept."),
     ] = None,
     rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="On the CPU with the demo: the code, not figures.")
+        bool,
+        typer.Option("--rehearse", help="On the CPU, small models: the code, not figures."),
     ] = False,
     as_json: Json = False,
 ) -> None:

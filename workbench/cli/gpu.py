@@ -40,8 +40,9 @@ def gpu(
     if show:
         _print(out, committed() if file is None else record.read(file), as_json)
         return None
-    job = Job(_device(rehearse), REHEARSAL if rehearse else FULL, models or home() / "bench")
     sections = chosen(names(only), names(skip))
+    kept = models or home() / "bench" / ("rehearsal" if rehearse else "models")
+    job = Job(_device(rehearse), REHEARSAL if rehearse else FULL, kept)
     written = _begun(file or _new(), job)
     if not only:
         sections = tuple(name for name in sections if name not in written.done())
@@ -63,8 +64,9 @@ def _device(rehearse: bool) -> str:
 
 
 def _begun(path: Path, job: Job) -> record.Record:
-    call = {"command": machine.command(), "date": machine.now()}
-    return record.begun(path, machine.facts(job.device), asdict(job.sizes), call)
+    facts = machine.facts(job.device)
+    call = {"command": machine.command(), "date": facts["date"], "commit": facts["commit"]}
+    return record.begun(path, facts, asdict(job.sizes), call)
 
 
 def _new() -> Path:

@@ -44,14 +44,14 @@ class Bed:
 
     Args:
         job: What is to be done.
-        make: Writes the model of a format into a folder.
+        provide: Writes the model of a format into a folder, if it is not there; whether it did.
     """
 
-    def __init__(self, job: Job, make: Callable[[Sizes, str, Path], None]) -> None:
+    def __init__(self, job: Job, provide: Callable[[Sizes, str, Path], bool]) -> None:
         self.job = job
         self.made_in: dict[str, float] = {}  # seconds, of the models written here
         self.loaded_in = 0.0  # seconds, of the engine that was opened last
-        self._make = make
+        self._provide = provide
         self._end = float("inf")
         self._engine: tuple[EngineSpec, ExllamaEngine] | None = None
         self._endless: dict[str, Path] = {}
@@ -97,9 +97,8 @@ class Bed:
             WorkbenchError: It cannot be written here.
         """
         folder = self.job.models / form
-        if not (folder / "config.json").is_file():
-            began = time.perf_counter()
-            self._make(self.sizes, form, folder)
+        began = time.perf_counter()
+        if self._provide(self.sizes, form, folder):
             self.made_in[form] = time.perf_counter() - began
         return str(folder)
 

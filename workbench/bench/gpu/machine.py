@@ -90,7 +90,7 @@ def now() -> str:
 
 def command() -> str:
     """The command line as it was given, without the folders of this machine."""
-    return " ".join(["workbench", *sys.argv[1:]])
+    return " ".join(["workbench", *(Path(word).name for word in sys.argv[1:])])
 
 
 def commit() -> str | None:

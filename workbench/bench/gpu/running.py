@@ -20,7 +20,7 @@ from typing import IO
 
 import workbench
 from workbench.bench.gpu.bed import Bed, Job
-from workbench.bench.gpu.models import make
+from workbench.bench.gpu.models import provide
 from workbench.bench.gpu.record import Record
 from workbench.bench.gpu.work import Begun, Ended, Message, Value, work
 from workbench.bench.gpu.worker import message, order
@@ -64,7 +64,7 @@ def run_here(
     record: Record, job: Job, sections: Sequence[str], *, seconds: float, tell: Tell
 ) -> None:
     """The same in this process: nothing is killed, and an error of the device ends all."""
-    with closing(Bed(job, make)) as bed:
+    with closing(Bed(job, provide)) as bed:
         for told in work(sections, bed, seconds):
             _take(record, told, tell)
 

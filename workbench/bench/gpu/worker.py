@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from workbench.bench.gpu.bed import Bed, Job
-from workbench.bench.gpu.models import make
+from workbench.bench.gpu.models import provide
 from workbench.bench.gpu.sizes import FULL, REHEARSAL
 from workbench.bench.gpu.work import Begun, Ended, Message, Value, work
 
@@ -31,7 +31,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     out = _own_output()
     sizes = REHEARSAL if job["device"] == "cpu" else FULL
-    with closing(Bed(Job(job["device"], sizes, Path(job["models"])), make)) as bed:
+    with closing(Bed(Job(job["device"], sizes, Path(job["models"])), provide)) as bed:
         for message in work(job["sections"], bed, job["seconds"]):
             print(line(message), file=out, flush=True)
             if isinstance(message, Ended) and message.dead:

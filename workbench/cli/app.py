@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import asking, benching, guard, rating
+from workbench.cli import asking, benching, converting, guard, rating
 from workbench.cli.dispatch import do as _do
 from workbench.cli.groups import by_default
 from workbench.cli.options import Json, Limit, RunId
@@ -38,6 +38,7 @@ app.add_typer(reports, name="report")
 app.add_typer(runs, name="runs")
 runs.add_typer(rating.verbs)
 app.add_typer(models, name="models")
+models.add_typer(converting.verbs)
 app.add_typer(about)
 app.add_typer(benching.verbs, name="bench")
 

@@ -138,15 +138,23 @@ def test_ctrl_c_in_a_terminal_leaves_the_command_that_goes_on(small: Path, tmp_p
 
 
 def test_a_converter_that_fails_is_quoted_and_its_log_named(small: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(small, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.embed_tokens.weight"].fill_(float("nan"))
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    job = small_job(broken, tmp_path / "made")
+    with pytest.raises(EngineError, match=r"Measurement/inference error \(2\)") as refused:
+        convert(job, lambda step: None)
+    assert str(job.work / "convert.log") in refused.value.remedy
+    assert "inference error" in (job.work / "convert.log").read_text()
+
+
+def test_texts_that_are_no_parquet(tmp_path: Path) -> None:
     texts = tmp_path / "texts.parquet"
     texts.write_text("no such thing as Parquet")
-    job = planned(str(small), tmp_path / "made", bits=4.0, calibration_file=texts)
-    with pytest.raises(EngineError, match="before it was done") as refused:
-        convert(job, lambda step: None)
-    assert "Traceback" not in refused.value.message
-    assert "arquet" in refused.value.message
-    assert str(job.work / "convert.log") in refused.value.remedy
-    assert "Traceback" in (job.work / "convert.log").read_text()
+    with pytest.raises(InvalidInput, match="no Parquet file"):
+        planned("demo", tmp_path / "made", bits=4.0, calibration_file=texts)
 
 
 def test_a_work_folder_serves_one_request(small: Path, tmp_path: Path) -> None:

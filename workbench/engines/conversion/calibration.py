@@ -12,6 +12,7 @@ from workbench.errors import InvalidInput
 from workbench.models.catalogue import CATALOGUE
 from workbench.models.demo.documents import EQUATIONS, document
 
+_PARQUET = b"PAR1"  # what such a file begins with
 _DOCUMENTS = 200  # about 18,000 tokens of the embedded model's
 
 
@@ -30,17 +31,25 @@ def chosen(source: Path, file: Path | None, device: str) -> Texts:
     """The texts for a model.
 
     Raises:
-        InvalidInput: There is no such file.
+        InvalidInput: There is no such file, or it is no Parquet.
     """
     length = 512 if device == "cpu" else None
     if file is not None:
-        if not file.is_file():
-            raise InvalidInput(f"There is no file {file}.", remedy="Give a Parquet file of texts.")
+        _check(file)
         return Texts(file.absolute(), length=length)
     embedded = CATALOGUE["demo"].folder
     if embedded is not None and source.resolve() == embedded.resolve():
         return Texts(None, demo=True, length=512, rows=8, measured=4)
     return Texts(None, length=length)
+
+
+def _check(file: Path) -> None:
+    remedy = "Give a Parquet file of texts, every row one."
+    if not file.is_file():
+        raise InvalidInput(f"There is no file {file}.", remedy=remedy)
+    with file.open("rb") as stream:
+        if stream.read(len(_PARQUET)) != _PARQUET:
+            raise InvalidInput(f"{file} is no Parquet file.", remedy=remedy)
 
 
 def arguments(texts: Texts, work: Path) -> list[str]:

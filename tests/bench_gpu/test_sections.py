@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.bench.gpu import machine, tests, work
+from workbench.bench.gpu import converted, machine, tests, work
 from workbench.bench.gpu.bed import Bed, Job, OutOfTime
 from workbench.bench.gpu.decoding import requests, steps
 from workbench.bench.gpu.divergence import divergent, ids_apart, logits_apart
@@ -21,6 +21,7 @@ from workbench.bench.gpu.sections import Section
 from workbench.bench.gpu.sizes import FULL, REHEARSAL, Sizes
 from workbench.errors import EngineError, ModelError
 from workbench.experiments.latency_prompts import PromptWriter
+from workbench.models.catalogue import CATALOGUE
 from workbench.records import EngineSpec, Mode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,3 +303,16 @@ def test_tests_that_take_too_long_still_report_what_they_did(
     )
     told = tests.ran(tmp_path, "test_x.py", 15.0)
     assert (told["passed"], told["cut_off"]) == (1, True)
+
+
+# --- the embedded model as EXL2 ------------------------------------------------------------------
+
+
+def test_a_model_beside_itself_lies_nowhere_apart(bed: Bed) -> None:
+    folder = CATALOGUE["demo"].folder
+    assert folder is not None
+    told = dict(converted.compared(bed, folder))
+    assert told["quantization"] == "fp16"
+    assert told["greedy"]["equal"] == 1.0
+    assert told["teacher_forced"]["kl_most"] < 1e-6
+    assert told["teacher_forced"]["equal_argmax"] == 1.0

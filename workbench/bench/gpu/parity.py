@@ -29,18 +29,18 @@ def parity(bed: Bed) -> Iterator[tuple[str, Any]]:
     The demo is trained, so its answers can be right or wrong; random weights have near
     ties everywhere, and say nothing here.
     """
-    asked = _requests(bed.sizes.texts, bed.sizes.answer)
-    engine = bed.engine(_spec(bed, "fp16"))
+    questions = asked(bed)
+    engine = bed.engine(spec(bed, "fp16"))
     yield "attention", {"name": engine.spec.attention, "worst": _proven(engine)}
-    said = answers(engine, asked)
-    ids = [[*engine.encode(*conversation(one)), *of] for one, of in zip(asked, said, strict=True)]
+    said = answers(engine, questions)
+    ids = texts(engine, questions, said)
     ours = [engine.logits(text) for text in ids]
-    with closing(_reference(bed, None)) as reference:
-        yield "greedy", ids_apart(said, answers(reference, asked))
-        theirs = [reference.logits(text) for text in ids]
+    with closing(reference(bed, None)) as transformers:
+        yield "greedy", ids_apart(said, answers(transformers, questions))
+        theirs = [transformers.logits(text) for text in ids]
     yield "teacher_forced", logits_apart(ours, theirs)
     if not bed.job.rehearsal:
-        with closing(_reference(bed, "fp32")) as exact:
+        with closing(reference(bed, "fp32")) as exact:
             wide = [exact.logits(text) for text in ids]
         yield "ours_beside_fp32", logits_apart(ours, wide)
         yield "transformers_beside_fp32", logits_apart(theirs, wide)
@@ -50,21 +50,34 @@ def parity(bed: Bed) -> Iterator[tuple[str, Any]]:
     gc.collect()
 
 
-def _requests(count: int, most: int) -> list[Request]:
+def asked(bed: Bed) -> list[Request]:
+    """Sums to work out, greedily, the modes in turn."""
+    most = bed.sizes.answer
     modes = list(Mode)
     return [
         Request((Message("user", problem.prompt),), modes[i % 3], Sampling(max_tokens=most))
-        for i, problem in enumerate(arithmetic_suite(count))
+        for i, problem in enumerate(arithmetic_suite(bed.sizes.texts))
     ]
 
 
-def _spec(bed: Bed, cache: str) -> EngineSpec:
+def texts(
+    engine: ExllamaEngine, questions: Sequence[Request], said: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """The ids of each prompt with those of its answer."""
+    pairs = zip(questions, said, strict=True)
+    return [[*engine.encode(*conversation(one)), *ids] for one, ids in pairs]
+
+
+def spec(bed: Bed, cache: str) -> EngineSpec:
+    """The embedded model with a cache of that type."""
     return EngineSpec(device=bed.device, context=2048, cache=cache, cache_tokens=16_384)
 
 
-def _reference(bed: Bed, precision: str | None) -> ReferenceEngine:
-    spec = EngineSpec(kind="reference", device=bed.device, quantization=precision)
-    return ReferenceEngine(spec)
+def reference(bed: Bed, precision: str | None) -> ReferenceEngine:
+    """transformers with the embedded model; ``None``: in the precision of its weights."""
+    return ReferenceEngine(
+        EngineSpec(kind="reference", device=bed.device, quantization=precision)
+    )
 
 
 def _proven(engine: ExllamaEngine) -> float:
@@ -79,7 +92,7 @@ def _of_cache(
     bed: Bed, cache: str, ids: Sequence[Sequence[int]], theirs: Sequence[Tensor]
 ) -> dict[str, Any]:
     """Read token by token, as decoding does: what is read back is what the cache kept."""
-    engine = bed.engine(_spec(bed, cache))
+    engine = bed.engine(spec(bed, cache))
     some = slice(None, None, 4)
     read = [engine.logits(text, piece=_PIECE) for text in ids[some]]
     return logits_apart(read, theirs[some]) | {"cache": engine.spec.cache}

@@ -184,8 +184,10 @@ _PARITY: Mapping[str, str] = MappingProxyType(
 
 def parity(document: Mapping[str, Any]) -> Table:
     """How far logits lie from those of transformers."""
-    given = values(document, "parity")
+    exl2 = values(document, "demo-exl2")
+    given = {**values(document, "parity"), "exl2": exl2.get("teacher_forced", {})}
     caches = {f"cache_{kind}": f"{kind} cache" for kind in document["sizes"]["caches"]}
+    caches["exl2"] = f"{exl2.get('quantization', 'EXL2')} weights"
     rows = tuple(
         (
             title,
@@ -209,9 +211,9 @@ def repeats(document: Mapping[str, Any]) -> Table:
 
 
 def _parity_greedy(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    one = values(document, "parity").get("greedy")
-    if one:
-        yield _apart("embedded model, beside transformers", one)
+    for section, beside in (("parity", "beside transformers"), ("demo-exl2", "as EXL2, by fp16")):
+        if one := values(document, section).get("greedy"):
+            yield _apart(f"embedded model, {beside}", one)
 
 
 def _repeated(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

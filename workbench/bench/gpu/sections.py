@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench.bench.gpu import (
     ceiling,
+    converted,
     footprint,
     library,
     parity,
@@ -52,6 +53,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "speed-fp16": Section("tokens/s, fp16", 120, partial(speed.speed, "fp16")),
         "profile-fp16": Section("a decode step, fp16", 30, partial(profile.profiled, "fp16")),
         "transformers": Section("beside transformers", 60, ratios.transformers),
+        "demo-exl2": Section("the embedded model as EXL2", 120, converted.converted),
         "speculation": Section("n-grams and a draft model", 60, speculating.speculation),
         "speed-gptq4": Section("tokens/s, GPTQ", 90, partial(speed.speed, "gptq4")),
         "tests": Section("pytest -m gpu", 120, tests.tests),

@@ -75,9 +75,7 @@ def spec(bed: Bed, cache: str) -> EngineSpec:
 
 def reference(bed: Bed, precision: str | None) -> ReferenceEngine:
     """transformers with the embedded model; ``None``: in the precision of its weights."""
-    return ReferenceEngine(
-        EngineSpec(kind="reference", device=bed.device, quantization=precision)
-    )
+    return ReferenceEngine(EngineSpec(kind="reference", device=bed.device, quantization=precision))
 
 
 def _proven(engine: ExllamaEngine) -> float:

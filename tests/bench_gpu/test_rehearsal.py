@@ -10,9 +10,10 @@ import pytest
 
 from workbench.bench.gpu import readme
 from workbench.bench.gpu.footprint import error
+from workbench.bench.gpu.record import dumps
 from workbench.bench.gpu.rows import share, values
 from workbench.bench.gpu.sections import SECTIONS
-from workbench.bench.gpu.tables import REHEARSED, head, tables
+from workbench.bench.gpu.tables import REHEARSED, SYNTHETIC, head, tables
 from workbench.cli.app import run
 from workbench.errors import InvalidInput
 
@@ -94,6 +95,22 @@ def test_the_readmes_block_is_made_anew(document: dict[str, Any]) -> None:
     assert readme.NOTHING in readme.rewritten(made, None)
     with pytest.raises(InvalidInput, match="no place"):
         readme.rewritten("nothing here", document)
+
+
+def test_a_record_of_a_gpu_names_it_with_its_versions(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    facts = {"gpu": "NVIDIA H200", "driver": "580.95.05", "cuda": "13.0", "power_limit_watt": 700.0}
+    pretended = document | {"rehearsal": False, "facts": document["facts"] | facts}
+    (tmp_path / "gpu.json").write_text(dumps(pretended), encoding="utf-8")
+    block = readme.block(readme.accepted(tmp_path / "gpu.json"))
+    assert REHEARSED not in block
+    first = block.splitlines()[2]
+    assert first.startswith("- NVIDIA H200 of 700 W; driver 580.95.05, CUDA 13.0, torch ")
+    assert f"- {document['calls'][0]['date']}: workbench bench gpu --rehearse" in block
+    assert f"- {SYNTHETIC}" in block
+    rows = [line for line in block.splitlines() if line.startswith("| exl2-4.0bpw |")]
+    assert rows, "a table of tokens a second"
 
 
 def test_without_a_gpu_it_says_how_to_go_on(

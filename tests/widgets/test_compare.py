@@ -107,6 +107,16 @@ def test_arms_differ_in_engine_model_and_sampling(model_folder: Path) -> None:
     ]
 
 
+def test_an_arm_keeps_to_its_thinking_budget() -> None:
+    part = Compare("What is 47 + 38 - 12?", (Arm(thinking_tokens=16), Arm())).ask()
+    part.wait()
+    short, long = part.sides
+    assert short.told()["asked"].endswith("thinking at most 16 tokens")
+    assert short.snapshot().answer.strip(), "closed at its budget, it answers"
+    assert short.figures["thinking_tokens"] <= 16 < long.figures["thinking_tokens"]
+    part.desk.close()
+
+
 def test_an_arm_of_another_engine_leaves_the_first_one_s_settings() -> None:
     own = EngineSpec(model="/m", revision="r", cache="q8", context=512)
     assert Arm().spec(own) == own

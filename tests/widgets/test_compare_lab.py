@@ -11,6 +11,7 @@ Eventually = Callable[..., None]
 
 BEGIN = "from workbench_widgets import Compare\nc = Compare({prompt!r}, expected={right!r})\nc"
 QUESTION = "What is 47 + 38 - 12?"
+DRAWN = "document.querySelector('.wb-strip').toDataURL()"
 DONE = "() => document.querySelector('.wb-status')?.textContent.startsWith('Kept as run')"
 
 
@@ -137,6 +138,11 @@ def test_the_x_ray_opens_below_and_goes_from_token_to_token(
     assert "token 5" in lab.page.locator(".wb-below .wb-status").inner_text()
     lab.page.keyboard.press("ArrowRight")
     eventually("() => document.querySelector('.wb-chosen')?.dataset.token === '6'")
+    before = lab.page.evaluate(DRAWN)
+    lab.page.keyboard.press("ArrowRight")
+    assert lab.page.evaluate(DRAWN) != before, "the strip shows where the token is"
+    tokens.nth(12).hover()
+    eventually("() => document.querySelector('.wb-facts').textContent.includes('12 · id')")
     lab.page.get_by_label("Colour", exact=True).select_option("logprob")
     assert "%" in lab.page.locator(".wb-legend").inner_text()
 

@@ -41,6 +41,21 @@ def test_a_joined_module_has_one_export_and_no_import(name: str) -> None:
     assert len(joined) < 40_000, "every view carries it"
 
 
+def test_no_rule_stands_in_two_style_sheets() -> None:
+    """All of them lie in one page: the one that comes last would win, wherever it belongs."""
+    plain = {
+        path.name: re.sub(r"@\w+[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", path.read_text("utf-8"))
+        for path in HERE.glob("*.css")
+    }
+    found = Counter(
+        selector.strip()
+        for text in plain.values()
+        for selector in set(re.findall(r"([^{}]+)\{[^{}]*\}", text))
+    )
+    assert len(found) > 100
+    assert [selector for selector, count in found.items() if count > 1] == []
+
+
 def test_styles_are_joined_in_order() -> None:
     joined = style("base", "arm")
     assert joined.index(".wb-part {") < joined.index(".wb-arm {")

@@ -72,6 +72,12 @@ describe("sweep", () => {
     expect(own.sent.at(-1)).toMatchObject({ do: "open", index: 3 });
     close();
   });
+  test("where there is no plan it says what to do", () => {
+    const { el, close } = shown(sweep, grid([], { title: null }));
+    expect(el.querySelector(".wb-status").textContent).toContain("press Plan");
+    expect(el.querySelector("progress").hidden).toBe(true);
+    close();
+  });
   test("what can be done follows the state", () => {
     const states = { idle: [false, true, true], running: [true, false, false], paused: [true, false, false], stopped: [false, true, true], done: [true, true, true] };
     for (const [status, disabled] of Object.entries(states)) {
@@ -100,6 +106,18 @@ describe("model card", () => {
     el.querySelectorAll(".wb-model-choice")[0].click();
     expect(own.sent.at(-1)).toMatchObject({ do: "choose", model: HOSTILE, cache: "q8" });
     close();
+  });
+  test("has the doctor's warnings with their remedies, and what is well only as a number", () => {
+    const checks = [{ name: "GPU", status: "ok", found: "one", remedy: "" }, { name: "flash-attn", status: "warn", found: HOSTILE, remedy: "pip install flash-attn" }];
+    const { el, close } = shown(card, { ...told, checks });
+    const doctor = [...el.querySelectorAll(".wb-box")].find((box) => box.textContent.startsWith("Doctor"));
+    expect(doctor.querySelectorAll("tr").length).toBe(1);
+    expect(doctor.textContent).toContain(`flash-attn${HOSTILE}pip install flash-attn`);
+    expect(doctor.querySelectorAll("img").length).toBe(0);
+    close();
+    const well = shown(card, { ...told, checks: checks.slice(0, 1) });
+    expect(well.el.textContent).toContain("Nothing is missing here: 1 check passed");
+    well.close();
   });
   test("says how far loading is", () => {
     const { el, own, close } = shown(card, { ...told, loading: true });

@@ -116,7 +116,7 @@ class Card {
   examined(checks) {
     const found = (checks ?? []).filter((one) => one.status !== "ok");
     const rows = found.map((one) => h("tr", {}, h("td", {}, SIGNS[one.status]), h("th", { scope: "row" }, one.name), h("td", {}, one.found, one.remedy && h("div.wb-quiet", {}, one.remedy))));
-    const all = checks && !found.length ? h("p", {}, `✓ Nothing is missing here: ${checks.length} checks passed.`) : null;
+    const all = checks && !found.length ? h("p", {}, `✓ Nothing is missing here: ${checks.length === 1 ? "1 check" : `${checks.length} checks`} passed.`) : null;
     fill(this.doctor, h("h3", {}, "Doctor"), checks ? null : h("p.wb-quiet", {}, "Looking at this machine …"), all, rows.length ? h("table.wb-list", {}, ...rows) : null);
   }
 

@@ -2,6 +2,8 @@
 
 import { h } from "./dom.js";
 
+export const CHAPTER = 16; // blocks that are laid out, or skipped, together
+
 const FULL = "wb-full"; // of a text that is as high as it may get: its size is settled then
 const BLOCK = 1000; // characters of a block before the next line break starts another
 
@@ -34,6 +36,7 @@ export class Flow {
     this.sized = new ResizeObserver(() => this.fit());
     this.sized.observe(this.element);
     this.node = /** @type {Text | null} */ (null);
+    this.chapter = /** @type {HTMLElement | null} */ (null);
     this.size = 0; // of the last block
   }
 
@@ -89,7 +92,13 @@ export class Flow {
     if (!this.node) {
       this.node = document.createTextNode("");
       this.size = 0;
-      this.element.append(h("div.wb-block", {}, this.node));
+      let chapter = this.chapter;
+      if (!chapter || chapter.childElementCount >= CHAPTER) {
+        chapter = /** @type {HTMLElement} */ (h("div.wb-chapter", {}));
+        this.chapter = chapter;
+        this.element.append(chapter);
+      }
+      chapter.append(h("div.wb-block", {}, this.node));
     }
     this.node.appendData(part);
     this.size += part.length;
@@ -99,7 +108,7 @@ export class Flow {
   replace(text) {
     waiting.delete(this);
     this.pending = "";
-    this.node = null;
+    this.node = this.chapter = null;
     this.size = 0;
     this.element.replaceChildren();
     this.element.classList.remove(FULL);

@@ -15,8 +15,9 @@ from workbench_widgets.browser import Lab, browser, jupyterlab
 THEMES = (("light", "JupyterLab Light"), ("dark", "JupyterLab Dark"))
 _WIDTH, _HEIGHT = 1180, 1900
 _COMPARE = (
-    "from workbench_widgets import Compare\nCompare('What is 47 + 38 - 12?', expected='73').ask()"
+    "from workbench_widgets import Compare\nCompare('What is 23 * 4 - 58?', expected='34').ask()"
 )
+_DOUBTED = 38  # a token of its thinking that could well have been another one
 _SWEEP = (
     "import workbench as wb\nfrom workbench.evaluation.suites import suite\n"
     "from workbench_widgets import SweepGrid\n"
@@ -59,7 +60,7 @@ def _compare(lab: Lab, theme: str, path: Path) -> Path:
     page = lab.page
     page.wait_for_function(_SAYS, arg="Kept as run")
     page.get_by_role("button", name="X-ray").first.click()
-    page.locator(".wb-tokens [data-token='12']").click()
+    page.locator(f".wb-tokens [data-token='{_DOUBTED}']").click()
     page.locator(".wb-alternatives .wb-button").first.wait_for()
     return _picture(page, path)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import ipywidgets
+from IPython import get_ipython
 from IPython.display import display
 
 from workbench.engines.scripted import ScriptedEngine
@@ -88,19 +90,20 @@ class Streams:
 
     def watched(self) -> Compare:
         """The same in a ``Compare``, as a cell's last line."""
-        part = Compare("Go on.", desk=_Told(self.events))
-        began = time.process_time()
-        part.ask()
+        published, began = Published(), time.process_time()
+        part = Compare("Go on.", desk=_Told(self.events)).ask()
 
         def note() -> None:
             part.wait()
-            self.spent = {"cpu": time.process_time() - began, "last": _last(part)}
+            spent = time.process_time() - began
+            self.spent = {"cpu": spent, "last": _last(part), "published": published.end()}
 
         threading.Thread(target=note, daemon=True).start()
         return part
 
     def naive(self) -> None:
-        """The same tokens by ``HTML.value +=``; prints the processor's seconds."""
+        """The same tokens by ``HTML.value +=``; prints bytes, and the processor's seconds."""
+        published = Published()
         boxes = [ipywidgets.HTML(), ipywidgets.HTML()]
         display(*boxes)
         began, first = time.process_time(), time.monotonic()
@@ -108,7 +111,27 @@ class Streams:
             time.sleep(max(0.0, first + i / self.rate - time.monotonic()))
             for box in boxes:
                 box.value += _WORDS[i % len(_WORDS)]
-        print(time.process_time() - began)
+        spent = time.process_time() - began
+        print(published.end(), spent)
+
+
+class Published:
+    """Counts the bytes that this kernel publishes from now on, whoever receives them."""
+
+    def __init__(self) -> None:
+        self._thread = get_ipython().kernel.iopub_thread
+        self._send = self._thread.send_multipart
+        self._bytes = 0
+        self._thread.send_multipart = self._count
+
+    def end(self) -> int:
+        """How many it were; nothing is counted any more."""
+        self._thread.send_multipart = self._send
+        return self._bytes
+
+    def _count(self, parts: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        self._bytes += sum(len(memoryview(part).cast("B")) for part in parts)
+        self._send(parts, *args, **kwargs)
 
 
 class _Told(Desk):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-RATE = 12.0  # looks a second: fluent to read, and few messages
+RATE = 8.0  # looks a second: fluent to read, few messages, and few frames for the page to draw
 
 
 class Ticker:

@@ -1,6 +1,7 @@
 // A text whose tokens have colours: blocks of plain text, and spans only where somebody looks.
 
 import { h, put } from "./dom.js";
+import { CHAPTER } from "./flow.js";
 
 const PER_BLOCK = 160; // tokens, before the next line break ends a block
 const LONG = 3000; // characters above which the text surely scrolls
@@ -13,6 +14,7 @@ export class Tokens {
   constructor(look) {
     this.look = look;
     this.chosen = -1;
+    this.chapter = /** @type {HTMLElement | null} */ (null);
     this.paint = /** @type {(token: number) => number} */ (() => -1);
     this.element = h("div.wb-flow.wb-tokens", { tabindex: 0, role: "application", "aria-label": "Tokens: arrow keys go from one to the next" });
     this.element.addEventListener("pointerover", (/** @type {PointerEvent} */ e) => this.point(e, false));
@@ -50,10 +52,14 @@ export class Tokens {
   block(from, to) {
     const text = this.slice(from, to);
     const element = h("div.wb-block", {}, text.endsWith("\n") ? text.slice(0, -1) : text);
-    element.style.containIntrinsicSize = `auto ${20 * (1 + Math.floor(text.length / 90))}px`;
-    put(element, "data-block", String(this.blocks?.length ?? 0));
+    const number = this.blocks?.length ?? 0;
+    put(element, "data-block", String(number));
     this.blocks?.push({ element, from, to, open: false });
-    this.element.append(element);
+    if (number % CHAPTER === 0) {
+      this.chapter = h("div.wb-chapter", {});
+      this.element.append(this.chapter);
+    }
+    this.chapter?.append(element);
     this.seen.observe(element);
   }
 

@@ -65,7 +65,7 @@ class Xray(Part):
 
     def do_columns(self) -> None:
         """The tokens as columns, in one message of numbers."""
-        columns = columns_of(self.generation)
+        columns = columns_of(self.generation, self._texts)
         self.send(
             {"k": "columns", "names": [[name, str(own.dtype)] for name, own in columns.items()]},
             buffers=[own.tobytes() for own in columns.values()],
@@ -108,13 +108,22 @@ class Xray(Part):
         return index
 
     @cached_property
+    def _chunks(self) -> Sequence[Chunk]:
+        return tuple(self.generation.chunks())
+
+    @cached_property
+    def _texts(self) -> Sequence[str]:
+        """Of every chunk, with every character that would act made visible."""
+        return [printable(chunk.text) for chunk in self._chunks]
+
+    @cached_property
     def _count(self) -> int:
         return len(self.generation.ids)
 
     @cached_property
     def _alternatives(self) -> Sequence[Alternatives | None]:
         """Of every token."""
-        return _each([chunk for chunk in self.generation.chunks() if chunk.ids], "alternatives")
+        return _each([chunk for chunk in self._chunks if chunk.ids], "alternatives")
 
     def _word(self, own: int) -> str | None:
         """What a token writes; ``None``: nobody knows here."""
@@ -138,7 +147,7 @@ class Xray(Part):
     def _words(self) -> Mapping[int, str]:
         """What the tokens of the text wrote in it."""
         found: dict[int, str] = {}
-        for chunk in self.generation.chunks():
+        for chunk in self._chunks:
             if len(chunk.ids) == 1 and chunk.text:
                 found.setdefault(chunk.ids[0], printable(chunk.text))
         return found
@@ -147,11 +156,11 @@ class Xray(Part):
         read = trace(self.generation)
         return {
             "title": self._title,
-            "text": "".join(printable(chunk.text) for chunk in self.generation.chunks()),
+            "text": "".join(self._texts),
             "tokens": self._count,
             "prefill": read.first,
-            "recorded": any(chunk.logprobs for chunk in self.generation.chunks()),
-            "alternatives": any(chunk.alternatives for chunk in self.generation.chunks()),
+            "recorded": any(chunk.logprobs for chunk in self._chunks),
+            "alternatives": any(chunk.alternatives for chunk in self._chunks),
             "branches": self._branch is not None,
             "drawn": self.generation.request.sampling.temperature > 0,
         }
@@ -167,21 +176,29 @@ class Xray(Part):
         return f"Xray({self._title!r}, {self._count:,} tokens)"
 
 
-def columns_of(generation: Generation) -> dict[str, npt.NDArray[Any]]:
+def columns_of(
+    generation: Generation, texts: Sequence[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """A column a quantity, a row a token; what is undefined is NaN, which only the page sees.
 
     The same numbers as ``metrics.token_times``, without an object a token: 32,000 of them are
     waited for. ``end`` is where the token's text ends in the whole text, in UTF-16 units: tokens
     whose text was held back end where the token before does.
+
+    Args:
+        generation: Whose.
+        texts: Of its chunks, as they are shown, where they are known.
     """
-    chunks = [chunk for chunk in generation.chunks() if chunk.ids]
+    every = tuple(generation.chunks())
+    chunks = [chunk for chunk in every if chunk.ids]
+    shown = [printable(chunk.text) for chunk in every] if texts is None else texts
     counts = np.array([len(chunk.ids) for chunk in chunks], np.int64)
     t = np.repeat(np.array([chunk.t for chunk in chunks], np.float64), counts)
     gap = np.diff(t, prepend=np.nan)
     gap[: len(generation.request.opening) + 1] = np.nan
     channels = np.array([_NUMBERS[chunk.channel] for chunk in chunks], np.uint8)
     return {
-        "end": np.array(_ends(generation), np.uint32),
+        "end": _ends(every, shown),
         "id": np.array(generation.ids, np.uint32),
         "channel": np.repeat(channels, counts),
         "t": t.astype(np.float32),
@@ -199,19 +216,21 @@ def _each(chunks: Sequence[Chunk], name: str, missing: Any = None) -> list[Any]:
     return found
 
 
-def _ends(generation: Generation) -> list[int]:
+def _ends(chunks: Sequence[Chunk], texts: Sequence[str]) -> npt.NDArray[np.uint32]:
     """Where each token's text ends; a chunk's text is dealt to its ids in equal shares."""
+    sizes = [units(text) for text in texts]
+    if all(len(chunk.ids) == 1 for chunk in chunks):
+        return np.cumsum(sizes).astype(np.uint32)
     found: list[int] = []
     place = 0
-    for chunk in generation.chunks():
-        size = units(printable(chunk.text))
+    for chunk, size in zip(chunks, sizes, strict=True):
         if chunk.ids:
             count = len(chunk.ids)
             found += [place + size * (i + 1) // count for i in range(count)]
         elif found:
             found[-1] = place + size
         place += size
-    return found
+    return np.array(found, np.uint32)
 
 
 def _entropy(alternatives: Alternatives | None) -> float:

@@ -83,7 +83,7 @@ export class Arms {
   hint() {
     for (const fields of this.rows) {
       const preset = this.told.presets?.[fields.mode.value] ?? {};
-      const words = { ...preset, top_k: "off", min_p: "off", max_tokens: "what fits", thinking_tokens: "none" };
+      const words = { ...preset, top_k: "off", min_p: "off", max_tokens: "no cap", thinking_tokens: "none" };
       for (const [name] of NUMBERS) put(fields[name], "placeholder", words[name] ?? "");
       put(fields.model, "placeholder", fields.kind.value === "remote" ? "the endpoint's" : this.told.model);
     }

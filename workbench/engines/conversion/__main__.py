@@ -46,6 +46,8 @@ def _stay_on_the_cpu() -> None:
         _replace(natives, name, function)
     for part in _PARTS:
         _replace(import_module(part), "torch", _Torch())
+        # It collects after every matrix, for a GPU's memory; here that is most of the time.
+        _replace(import_module(part), "gc", SimpleNamespace(collect=lambda: 0))
     portable.redirect()
     _replace(Tensor, "to", _staying(Tensor.to))
     _replace(Tensor, "cuda", _copy)

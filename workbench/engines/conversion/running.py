@@ -129,9 +129,13 @@ def _arguments(job: Job) -> list[str]:
 def _run(job: Job, tell: Callable[[Step], None]) -> None:
     reader = Reader(job.modules, time.monotonic)
     command = [sys.executable, "-u", "-m", _CHILD, job.device, *_arguments(job)]
+    # Without a mask its own torch attention reads ahead; the other one is right.
+    environment = {"EXLLAMA_NO_SDPA": "1"}
+    if job.device == "cpu":  # small matrices, row by row: a second thread only waits for its core
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with (
         (job.work / "convert.log").open("a", encoding="utf-8") as log,
-        _child(command) as child,
+        _child(command, os.environ | environment) as child,
     ):
         for line in child.stdout or ():
             log.write(line)
@@ -147,10 +151,8 @@ def _run(job: Job, tell: Callable[[Step], None]) -> None:
 
 
 @contextmanager
-def _child(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def _child(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The converter, in a session of its own: a Ctrl-C is this process's to answer."""
-    # Without a mask its own torch attention reads ahead; the other one is right.
-    environment = os.environ | {"EXLLAMA_NO_SDPA": "1"}
     child = subprocess.Popen(  # noqa: S603 - this program and our own arguments, no shell
         command,
         stdin=subprocess.DEVNULL,

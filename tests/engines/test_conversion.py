@@ -22,10 +22,11 @@ from torch import Tensor
 from tests.conftest import random_llama
 from workbench.cli.app import run
 from workbench.engines import natives
+from workbench.engines.conversion import __main__ as child
 from workbench.engines.conversion import job as jobs
 from workbench.engines.conversion.calibration import Texts
 from workbench.engines.conversion.job import Job, planned
-from workbench.engines.conversion.progress import Reader, Step, last_word
+from workbench.engines.conversion.progress import Reader, Step, last_word, status
 from workbench.engines.conversion.running import convert
 from workbench.engines.exllama import ExllamaEngine
 from workbench.errors import EngineError, InvalidInput, ModelError, WorkbenchError
@@ -163,6 +164,41 @@ def test_a_work_folder_serves_one_request(small: Path, tmp_path: Path) -> None:
     (job.work / "request.json").write_text('{"source": "elsewhere"}')
     with pytest.raises(InvalidInput, match="holds another conversion"):
         convert(job, lambda step: None)
+
+
+class TestOnAGpu:
+    """The child as it begins on a GPU: nothing of torch is replaced, the extension is there."""
+
+    def begin(self, monkeypatch: pytest.MonkeyPatch, provide: Callable[..., None]) -> list[str]:
+        started: list[str] = []
+        monkeypatch.setattr(child.extension, "provide", provide)
+        monkeypatch.setattr(child.extension, "flash_attn_error", lambda: None)
+        monkeypatch.setattr(child.runpy, "run_module", lambda *a, **k: started.extend(sys.argv))
+        monkeypatch.setattr(sys, "argv", ["child", "cuda", "-o", "here"])
+        child.main()
+        return started
+
+    def test_the_extension_comes_first_and_its_building_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        move = Tensor.to
+        started = self.begin(monkeypatch, lambda torch, toolkit, tell: tell(3, 12))
+        assert started == [child.CONVERTER, "-o", "here"]
+        assert Tensor.to is move
+        step = Reader(5, lambda: 0.0).read(capsys.readouterr().out)
+        assert step is not None
+        assert (step.name, step.done) == ("building ExLlamaV2's extension", 0.25)
+
+    def test_without_one_it_says_why(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fail(*args: object) -> None:
+            raise EngineError("There is no compiler.", remedy="Install g++.")
+
+        with pytest.raises(SystemExit):
+            self.begin(monkeypatch, fail)
+        said = capsys.readouterr().out.splitlines()
+        assert last_word(said) == "There is no compiler. Install g++."
 
 
 # --- the embedded model, whose answers can be checked ---------------------------------------------
@@ -340,10 +376,6 @@ def test_the_command_refuses_in_one_sentence(
 # --- what is told ---------------------------------------------------------------------------------
 
 
-def status(stage: str, share: object) -> str:
-    return f"[STATUS]{json.dumps({'stage': stage, 'completion': share})}[/STATUS]"
-
-
 @pytest.fixture
 def reader() -> Callable[[str], Step | None]:
     times = iter((0.0, 10.0))  # when the pass begins, and when it is first asked how long yet
@@ -371,7 +403,7 @@ def test_a_pass_is_told_by_module_and_with_what_is_left(
         "[STATUS]{broken[/STATUS]",
         '[STATUS]{"stage": "Measuring"}[/STATUS]',
         status("Mining", 0.5),
-        status("Measuring", "much"),
+        '[STATUS]{"stage": "Measuring", "completion": "much"}[/STATUS]',
         " -- Layer: before any pass",
         "",
     ],

@@ -2,11 +2,12 @@
 
 The first argument is the device, ``cpu`` or ``cuda``; what follows are the converter's own. Only
 this process is changed: on a CPU it gets the portable natives, and what the converter sends to a
-GPU stays where it is. On a GPU nothing of it is replaced.
+GPU stays where it is. On a GPU nothing is replaced; the extension is built where there is none.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from importlib import import_module
@@ -16,8 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench import extension
 from workbench.engines import portable
 from workbench.engines.conversion.natives import FUNCTIONS
+from workbench.engines.conversion.progress import BUILDING, status
+from workbench.errors import EngineError
 
 CONVERTER = "exllamav2.conversion.convert_exl2"
 _CPU = torch.device("cpu")
@@ -35,8 +39,24 @@ def main() -> None:
     device, *arguments = sys.argv[1:]
     if device == "cpu":
         _stay_on_the_cpu()
+    else:
+        _provide_extension()
     sys.argv = [CONVERTER, *arguments]
     runpy.run_module(CONVERTER, run_name="__main__")
+
+
+def _provide_extension() -> None:
+    if extension.flash_attn_error() is not None:
+        os.environ["EXLLAMA_NO_FLASH_ATTN"] = "1"  # a broken one would break the import
+    try:
+        extension.provide(torch, extension.cuda_home(), _building)
+    except EngineError as error:
+        print(f" ## {error}", flush=True)  # as the converter complains
+        sys.exit(2)
+
+
+def _building(done: int, total: int) -> None:
+    print(status(BUILDING, done / max(total, 1)), flush=True)
 
 
 def _stay_on_the_cpu() -> None:

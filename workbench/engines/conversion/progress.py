@@ -13,8 +13,10 @@ from types import MappingProxyType
 
 from workbench.printable import one_line
 
+BUILDING = "Building"  # ours; the other passes are the converter's
 PASSES = MappingProxyType(
     {
+        BUILDING: "building ExLlamaV2's extension",
         "Tokenizing (1)": "reading texts to measure on",
         "Embeddings": "embedding the texts",
         "Measuring": "measuring what each choice of bits costs",
@@ -99,6 +101,11 @@ class Reader:
         return (
             (self.clock() - at) / gone * (1 - self._done) if gone > 0 and self._done < 1 else None
         )
+
+
+def status(stage: str, done: float) -> str:
+    """A line as the converter tells its progress."""
+    return f"[STATUS]{json.dumps({'stage': stage, 'completion': done})}[/STATUS]"
 
 
 def last_word(lines: Sequence[str]) -> str:

@@ -130,9 +130,10 @@ def _run(job: Job, tell: Callable[[Step], None]) -> None:
     reader = Reader(job.modules, time.monotonic)
     command = [sys.executable, "-u", "-m", _CHILD, job.device, *_arguments(job)]
     # Without a mask its own torch attention reads ahead; the other one is right.
-    environment = {"EXLLAMA_NO_SDPA": "1"}
+    environment = {"EXLLAMA_NO_SDPA": "1", "EXLLAMA_NO_XFORMERS": "1"}
     if job.device == "cpu":  # small matrices, row by row: a second thread only waits for its core
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment["EXLLAMA_NO_FLASH_ATTN"] = "1"
     with (
         (job.work / "convert.log").open("a", encoding="utf-8") as log,
         _child(command, os.environ | environment) as child,

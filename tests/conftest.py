@@ -23,6 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Tests of a GPU run in one process: there is one GPU, and they measure its memory."""
+    if config.option.markexpr == "gpu" and hasattr(config.option, "numprocesses"):
+        config.option.numprocesses = 0
+
+
 CONTROLS = [
     "<|begin_of_text|>",
     "<|end_of_text|>",

@@ -12,7 +12,7 @@ from workbench.engines.exllama import ExllamaEngine
 from workbench.records import Chunk, Event, Finished, Started
 
 from .contract import answers, ask, ended, take
-from .test_speculation import opened
+from .opening import opened
 
 
 @pytest.fixture(scope="module")

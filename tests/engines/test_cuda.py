@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,15 @@ from workbench.evaluation.problems import arithmetic_suite
 from workbench.models.memory import CACHES
 from workbench.records import EngineSpec, Mode
 
+from . import opening
 from .contract import ModelContract, ask
+from .opening import LONGEST, broken
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
 ]
 
-LONGEST = 2048  # tokens; as long as the whole cache
 DEVICE = "cuda:0"
 
 
@@ -40,22 +40,8 @@ def chosen(request: pytest.FixtureRequest) -> None:
         pytest.skip("runs ExLlamaV2 on the GPU: pytest -m gpu")
 
 
-@contextmanager
-def opened(folder: Path | str, **settings: int | str) -> Iterator[ExllamaEngine]:
-    spec = replace(EngineSpec(model=str(folder), device=DEVICE), **settings)  # type: ignore[arg-type]
-    with closing(ExllamaEngine(spec)) as engine:
-        yield engine
-
-
-@contextmanager
-def broken(engine: ExllamaEngine) -> Iterator[None]:
-    def forward(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("boom")
-
-    model = engine._loaded.generator.model
-    model.forward_chunk = forward
-    yield
-    del model.forward_chunk
+def opened(folder: Path | str, **settings: int | str) -> AbstractContextManager[ExllamaEngine]:
+    return opening.opened(folder, device=DEVICE, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 from random import Random
@@ -18,26 +18,7 @@ from workbench.models.weights import weights_sha256
 from workbench.records import EngineSpec, Started
 
 from .contract import ModelContract, Trace, answers, ask
-
-LONGEST = 2048  # tokens; as long as the whole cache
-
-
-@contextmanager
-def opened(folder: Path, **settings: int) -> Iterator[ExllamaEngine]:
-    engine = ExllamaEngine(EngineSpec(model=str(folder), device="cpu", **settings))
-    yield engine
-    engine.close()
-
-
-@contextmanager
-def broken(engine: ExllamaEngine) -> Iterator[None]:
-    def forward(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("boom")
-
-    model = engine._loaded.generator.model
-    model.forward_chunk = forward
-    yield
-    del model.forward_chunk
+from .opening import LONGEST, broken, opened
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from workbench.models.synthesis.pool import Pool
 from workbench.models.synthesis.recipe import Recipe
 
 from .contract import answers, ask, conversation
-from .test_speculation import opened
+from .opening import opened
 
 LONG = 131_072
 TINY = Shape(

@@ -16,7 +16,7 @@ from workbench.errors import EngineError
 from workbench.records import Sampling
 
 from .contract import ModelContract, answers, ask
-from .test_speculation import LONGEST, broken, opened
+from .opening import LONGEST, broken, opened
 
 
 @pytest.fixture(scope="module")

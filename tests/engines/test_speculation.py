@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -19,29 +19,10 @@ from workbench.engines.exllama import ExllamaEngine
 from workbench.errors import EngineError
 from workbench.metrics import measure
 from workbench.models.catalogue import CATALOGUE
-from workbench.records import Chunk, EngineSpec, Mode, Request, Started
+from workbench.records import Chunk, Mode, Request, Started
 
 from .contract import ModelContract, Trace, answers, ask, generation
-
-LONGEST = 2048
-
-
-@contextmanager
-def opened(model: Path | str, **settings: Any) -> Iterator[ExllamaEngine]:
-    engine = ExllamaEngine(EngineSpec(model=str(model), device="cpu", **settings))
-    yield engine
-    engine.close()
-
-
-@contextmanager
-def broken(engine: ExllamaEngine) -> Iterator[None]:
-    def forward(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("boom")
-
-    model = engine._loaded.generator.model
-    model.forward_chunk = forward
-    yield
-    del model.forward_chunk
+from .opening import LONGEST, broken, opened
 
 
 def damaged(folder: Path, to: Path, by: float) -> Path:

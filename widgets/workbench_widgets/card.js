@@ -85,7 +85,7 @@ class Card {
 
   /** @param {any} one @param {boolean} chosen */
   choice(one, chosen) {
-    const where = one.here ? "on this machine" : `not here: workbench models list says how to get it`;
+    const where = one.here ? "on this machine" : `not here: workbench models get ${one.name}`;
     const facts = [one.licence, one.context && `${count(one.context)} tokens`, where].filter(Boolean).join(" · ");
     return h("button.wb-model-choice", { type: "button", "aria-pressed": chosen ? "true" : "false", on: { click: () => this.choose(one.name) } }, h("strong", {}, one.name), one.summary, h("small", {}, facts));
   }

@@ -1,4 +1,4 @@
-"""The notebooks as they are committed; that they run is nbval's to show, and the two ways below."""
+"""The notebooks as they are committed, and the reports run; the others are nbval's to run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import nbformat
 import papermill
 import pytest
 
-from workbench.report import names, parameters_of
+from workbench.report import names, parameters_of, report
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
@@ -157,3 +157,34 @@ def test_plain_papermill_runs_the_same_notebook(
         return [data["text/plain"] for data in shown]
 
     assert text(read(out)) == text(ours)
+
+
+# --- the other reports, as small as they show everything ------------------------------------------
+
+SMALL = {
+    "sweep": {"count": 3, "temperature": [0.0, 1.0], "top_p": [0.8, 1.0], "samples": 1},
+    "latency": {
+        "prompt_tokens": [64, 128],
+        "output_tokens": [40],
+        "concurrency": [1, 2],
+        "requests": 2,
+        "watching": 1,
+    },
+    "evaluation": {"limit": 6, "samples": 2},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_report_runs_to_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {*SMALL, "compare"} == set(names())
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    made = report(name, SMALL[name], tmp_path / "out")
+    cells = [cell for cell in read(made.notebook).cells if cell.cell_type == "code"]
+    assert all(cell.metadata.papermill["status"] == "completed" for cell in cells)
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    text = made.html.read_text(encoding="utf-8")
+    assert text.count('class="figure"') >= 2
+    assert "weights, SHA-256" in text

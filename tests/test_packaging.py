@@ -75,3 +75,12 @@ def test_model_and_notebooks_are_where_the_package_looks() -> None:
     for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
         assert (model / name).is_file(), name
     assert (model / "model.safetensors").stat().st_size <= 8_000_000
+
+
+def test_every_folder_of_tests_is_run() -> None:
+    """Those of the widgets by a command of their own."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    listed, files = settings["testpaths"], (ROOT / "tests").rglob("test_*.py")
+    found = {path.parent.relative_to(ROOT).as_posix() for path in files}
+    assert found - {"tests", "tests/widgets"} == {path for path in listed if "*" not in path}
+    assert {path for path in listed if "*" in path} == {"tests/test_*.py", "notebooks/*.ipynb"}

@@ -93,7 +93,10 @@ def test_an_open_engine_says_what_it_is(engine: ReferenceEngine, model_folder: P
     spec = engine.spec
     open_fields = {field.name for field in fields(spec) if getattr(spec, field.name) is None}
     # the folder has neither; the rest is an endpoint's
-    assert open_fields == {"revision", "template_sha256", "endpoint", "server"}
+    assert open_fields == {"revision", "template_sha256", "endpoint", "server"} | {
+        "speculation",
+        "draft_tokens",
+    }
     assert (spec.kind, spec.device, spec.attention) == ("reference", "cpu", "sdpa")
     assert (spec.quantization, spec.cache) == ("fp32", "fp32")
     assert (spec.context, spec.cache_tokens, spec.max_batch) == (LONGEST, LONGEST, 16)

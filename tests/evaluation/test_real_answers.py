@@ -98,13 +98,13 @@ def test_answers_of_other_problems_are_wrong(real: Real, checker: Checker) -> No
     problems = benchmarks.load("math500", real("math500"))
     draw = random.Random(0)
     reasons: Counter[str] = Counter()
-    while reasons.total() < 60:
+    while reasons.total() < 30:
         asked, other = draw.choice(problems), draw.choice(problems)
         if asked.answer != other.answer:
             found = score(asked, f"\\boxed{{{other.answer}}}", checker)
             assert found.value == 0.0, (asked.answer, other.answer)
             reasons[found.reason] += 1
-    assert reasons == {verdict.DIFFERENT: 60}
+    assert reasons == {verdict.DIFFERENT: 30}
 
 
 def test_the_pair_that_is_equal_by_design(real: Real, checker: Checker) -> None:

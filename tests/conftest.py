@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from shutil import copy
@@ -18,7 +19,12 @@ settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hear Ctrl-C: a script's background jobs ignore it, and so would the processes under test."""
+    """Hear Ctrl-C: a script's background jobs ignore it, and so would the processes under test.
+
+    And be no terminal of any width, as the processes are that xdist starts.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COLUMNS", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

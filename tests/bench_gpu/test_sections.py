@@ -297,6 +297,7 @@ def test_tests_that_take_too_long_still_report_what_they_did(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tests, "_PATIENCE", 10.0)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # what is installed takes seconds
     (tmp_path / "test_x.py").write_text(
         "import time, pytest\npytestmark = pytest.mark.gpu\n"
         "def test_quick(): pass\ndef test_slow(): time.sleep(600)\n"

@@ -611,6 +611,7 @@ def test_help_loads_nothing_but_the_command_itself() -> None:
         ".app",
         ".asking",
         ".benching",
+        ".converting",
         ".dispatch",
         ".groups",
         ".guard",
